@@ -1,0 +1,10 @@
+"""ConTNet as a backbone for the OpenMMLab toolboxes."""
+
+__version__ = '0.1.0'
+
+from .contnet import ConTNet
+from .safe_globals import register_safe_globals
+
+register_safe_globals()
+
+__all__ = ['ConTNet']

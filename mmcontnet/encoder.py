@@ -1,0 +1,155 @@
+"""The transformer encoder of ConTNet (paper, section 3.2): position, self-attention inside patches, MLP."""
+
+from typing import List, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .patches import Run, Sequences, concatenate
+
+
+class AbsolutePosition(nn.Module):
+    """A learnable vector for each row of a patch and one for each column, added to the tokens.
+
+    Rows go to the first half of the channels and columns to the second.
+
+    Args:
+        channels (int): Number of channels, C; even.
+        patch_size (int): Height and width of a whole patch, p.
+    """
+
+    def __init__(self, channels: int, patch_size: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.zeros(patch_size, 1, channels // 2))
+        self.columns = nn.Parameter(torch.zeros(1, patch_size, channels // 2))
+
+    def forward(self, tokens: Tensor, sequences: List[Sequences]) -> Tensor:
+        """Adds the position of each token: (T, C) to (T, C)."""
+        size = self.rows.shape[0]
+        grid = torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2)  # (p, p, C)
+        runs = [(group.count, run) for group in sequences for run in group.runs]
+        parts = tokens.split([count * run.length for count, run in runs])
+        return concatenate(
+            [
+                (part.unflatten(0, (count, run.length)) + run.arrange(grid)).flatten(0, 1)
+                for part, (count, run) in zip(parts, runs)
+            ]
+        )
+
+
+class RelativePosition(nn.Module):
+    """A learnable term of the attention logits for each offset between two tokens of a patch and each head.
+
+    Args:
+        heads (int): Number of attention heads.
+        patch_size (int): Height and width of a whole patch, p.
+    """
+
+    def __init__(self, heads: int, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.table = nn.Parameter(torch.zeros((2 * patch_size - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def forward(self, runs: List[Run]) -> Tensor:
+        """The bias (1, heads, N, N) of the logits of sequences that are made of the runs, N tokens in all."""
+        span = 2 * self.patch_size - 1
+        line = torch.arange(self.patch_size, device=self.table.device)
+        # Differences of these are differences of rows and of columns at once.
+        grid = line[:, None] * span + line
+        order = concatenate([run.arrange(grid) for run in runs])
+        offsets = order[:, None] - order + (self.patch_size - 1) * (span + 1)  # (N, N)
+        return self.table[offsets].permute(2, 0, 1).unsqueeze(0)
+
+
+class PatchAttention(nn.Module):
+    """Multi-head self-attention of the tokens of each sequence.
+
+    Args:
+        channels (int): Number of channels, C.
+        heads (int): Number of heads.
+        qkv_bias (bool): Whether queries, keys and values have a bias.
+        dropout (float): Dropout of the attention weights and of the output.
+    """
+
+    def __init__(self, channels: int, heads: int, qkv_bias: bool, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, tokens: Tensor, sequences: List[Sequences], position: Optional[RelativePosition]) -> Tensor:
+        """Attends inside each sequence: (T, C) to (T, C)."""
+        qkv = self.qkv(tokens)  # (T, 3C)
+        runs = iter(qkv.split([size for group in sequences for size in group.sizes]))
+        dropout = self.dropout if self.training else 0.0
+        outputs = []
+        for count, group in sequences:
+            x = concatenate([next(runs).unflatten(0, (count, run.length)) for run in group], 1)  # (n, N, 3C)
+            q, k, v = x.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, heads, N, C / heads)
+            bias = None if position is None else position(group).to(q.dtype)
+            x = F.scaled_dot_product_attention(q, k, v, bias, dropout)
+            x = x.transpose(1, 2).flatten(2)  # (n, N, C)
+            outputs += [part.flatten(0, 1) for part in x.split([run.length for run in group], 1)]
+        return F.dropout(self.proj(concatenate(outputs)), self.dropout, self.training)
+
+
+class MLP(nn.Sequential):
+    """Two linear layers with an exact GELU between them, each followed by dropout: (T, C) to (T, C)."""
+
+    def __init__(self, channels: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, width)
+        self.act = nn.GELU()
+        self.drop1 = nn.Dropout(dropout)
+        self.fc2 = nn.Linear(width, channels)
+        self.drop2 = nn.Dropout(dropout)
+
+
+class Encoder(nn.Module):
+    """Transformer encoder over the patches of one size.
+
+    Args:
+        channels (int): Number of channels, C.
+        patch_size (int): Height and width of a whole patch.
+        heads (int): Number of attention heads.
+        mlp_width (int): Hidden width of the MLP.
+        dropout (float): Dropout rate.
+        position (str): ``'absolute'`` or ``'relative'``.
+        qkv_bias (bool): Whether queries, keys and values have a bias.
+        pre_norm (bool): Whether the norms come before attention and MLP instead of after the residual.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        patch_size: int,
+        heads: int,
+        mlp_width: int,
+        dropout: float,
+        position: str,
+        qkv_bias: bool,
+        pre_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.absolute = position == 'absolute'
+        self.position = AbsolutePosition(channels, patch_size) if self.absolute else RelativePosition(heads, patch_size)
+        self.attn = PatchAttention(channels, heads, qkv_bias, dropout)
+        self.norm1 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, mlp_width, dropout)
+        self.norm2 = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, sequences: List[Sequences]) -> Tensor:
+        """Tokens (T, C), stored as the sequences say, to tokens (T, C)."""
+        if self.absolute:
+            tokens, bias = self.position(tokens, sequences), None
+        else:
+            bias = self.position
+        if self.pre_norm:
+            tokens = tokens + self.attn(self.norm1(tokens), sequences, bias)
+            return tokens + self.mlp(self.norm2(tokens))
+        tokens = self.norm1(tokens + self.attn(tokens, sequences, bias))
+        return self.norm2(tokens + self.mlp(tokens))
