@@ -1,5 +1,6 @@
 """The ConTNet backbone."""
 
+import logging
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -178,7 +179,7 @@ class ConTNet(BaseModule):
                 "Give weights with init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'), where FILE "
                 'comes from tools/convert_checkpoint.py.',
                 logger='current',
-                level='WARNING',
+                level=logging.WARNING,
             )
         elif self.init_cfg['type'] == 'Pretrained':
             load_pretrained(self, **{key: value for key, value in self.init_cfg.items() if key != 'type'})

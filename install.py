@@ -1,0 +1,197 @@
+"""Installs mmcontnet with OpenMMLab's toolboxes into the Python environment that runs this script.
+
+    python install.py          # what is missing; what is there, a torch of your own for instance, is kept
+    python install.py --dev    # with what the tests need
+
+mmcv publishes no binaries for recent versions of torch, so it is compiled here, with its operators and against the
+torch found: for a GPU where that torch is a CUDA build, which takes CUDA's compiler nvcc. Versions come from
+constraints.txt.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Dict, List, NoReturn, Optional
+
+ROOT = Path(__file__).resolve().parent
+TOOLBOXES = ['mmengine', 'mmdet', 'mmsegmentation', 'pycocotools', 'cityscapesscripts', 'ftfy', 'regex']
+# What openmim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
+OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
+
+READ_TORCH = """
+import torch
+from torch.utils.cpp_extension import CUDA_HOME
+print(torch.__version__, torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
+"""
+READ_OPS = 'import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version(), sep="|")'
+VERIFY = """
+import mmcv.ops, mmdet, mmseg, mmcontnet, torch
+boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
+kept = mmcv.ops.nms(boxes, torch.tensor([0.8, 0.9, 0.7]), iou_threshold=0.5)[1].tolist()
+assert kept == [1, 2], f'NMS kept {kept} instead of [1, 2]'
+print(f'torch {torch.__version__}, mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}, '
+      f'mmseg {mmseg.__version__}, mmcontnet {mmcontnet.__version__}: ready')
+"""
+
+
+class Failure(Exception):
+    """An installation step failed; the message says why and what to do."""
+
+
+def fail(why: str, remedy: str) -> NoReturn:
+    """Ends the step that is under way."""
+    raise Failure(f'{why}\n  What to do: {remedy}')
+
+
+def ask(code: str) -> Optional[List[str]]:
+    """What a fresh interpreter prints for the code, split at ``|``; None where the code fails."""
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    return result.stdout.strip().splitlines()[-1].split('|') if result.returncode == 0 else None
+
+
+def pip_install(*arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
+    """Runs ``pip install``, showing its output; of a compilation, its count of files alone."""
+    command = [sys.executable, '-m', 'pip', 'install', '-c', str(constraints), *arguments]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        kept: List[str] = []
+        for line in process.stdout:
+            kept = [*kept[-40:], line]
+            compiling = re.match(r'\s*(\[\d+/\d+\])', line)
+            if compiling:
+                print(f'\r    compiled {compiling[1]}', end='' if sys.stdout.isatty() else '\n', flush=True)
+            elif re.match(r'(Collecting|Downloading|Building|Installing|Successfully|ERROR|\s+Building)', line):
+                print(f'    {line.strip()[:160]}', flush=True)
+    if process.returncode:
+        fail(
+            f'{" ".join(command)} ended with status {process.returncode}:\n{"".join(kept)}',
+            'read the last lines above. Without a network, give pip the wheels with PIP_FIND_LINKS; where a compiler '
+            'is missing, install gcc and g++. Then run this script again: it goes on where it stopped.',
+        )
+
+
+def write_constraints(folder: str, torch: Optional[str]) -> Path:
+    """The constraints, with the torch that is there, if any, in place of the default one."""
+    text = (ROOT / 'constraints.txt').read_text()
+    if torch is not None:
+        text = re.sub(r'^torch==.*$', f'torch=={torch}', text, flags=re.MULTILINE)
+        if tuple(map(int, torch.split('.')[:2])) < (2, 3):
+            text += 'numpy<2\n'  # Older builds of torch cannot read arrays of numpy 2.
+    path = Path(folder, 'constraints.txt')
+    path.write_text(text)
+    return path
+
+
+def check_machine() -> None:
+    """Looks for what pip cannot install."""
+    if ask('import pip; print(pip.__version__)') is None:
+        fail(f'{sys.executable} has no pip', 'install it: python -m ensurepip, or the package python3-pip')
+
+
+def install_torch(folder: str) -> List[str]:
+    """Installs torch where there is none, and returns what :data:`READ_TORCH` prints."""
+    found = ask(READ_TORCH)
+    if found is None:
+        pip_install('torch', constraints=write_constraints(folder, None))
+        found = ask(READ_TORCH)
+        if found is None:
+            fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
+    if tuple(map(int, found[0].split('.')[:2])) < (2, 1):
+        fail(f'torch {found[0]} is too old', 'use torch 2.1 or newer, or run this in a new virtual environment')
+    print(f'    torch {found[0]}, {f"CUDA {found[1]}" if found[1] else "CPU build"}')
+    return found
+
+
+def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
+    """Installs mmcv with its operators, compiled for a GPU where torch is."""
+    cuda, gpu, cuda_home = torch[1], torch[2] == '1', torch[3]
+    for_gpu = bool(cuda) and not cpu_ops
+    if for_gpu and not (cuda_home and Path(cuda_home, 'bin', 'nvcc').exists()):
+        if gpu:
+            fail(
+                f"this torch is built for CUDA {cuda}, but CUDA's compiler nvcc is not found",
+                f'install the CUDA toolkit {cuda} and set CUDA_HOME to its folder, or run this script with --cpu-ops: '
+                'then detectors train and run on the CPU alone.',
+            )
+        print(f'    torch is built for CUDA {cuda}, but there is no GPU and no nvcc: the operators will run on the CPU')
+        print('    alone. For a GPU, install the CUDA toolkit, set CUDA_HOME, remove mmcv and run this script again.')
+        for_gpu = False
+
+    def usable() -> bool:
+        ops = ask(READ_OPS)
+        return ops is not None and not (for_gpu and ops[1] == 'not available')
+
+    if usable():
+        print(f'    mmcv {ask(READ_OPS)[0]} is there')
+        return
+    if ask('import mmcv; print(mmcv.__version__)') is not None:
+        fail(
+            'there is an mmcv without operators, or not built for this torch',
+            f'remove it and run this script again: {sys.executable} -m pip uninstall mmcv mmcv-lite mmcv-full',
+        )
+    if shutil.which('g++') is None and 'CXX' not in os.environ:
+        fail('there is no C++ compiler', 'install gcc and g++ (Debian, Ubuntu: apt-get install build-essential)')
+    # Its setup.py imports torch and pkg_resources, so it is built in this environment, not in one of pip's own.
+    pip_install('setuptools', 'wheel', 'ninja', 'psutil', constraints=constraints)
+    env = {**os.environ, 'MMCV_WITH_OPS': '1', 'FORCE_CUDA': '1' if for_gpu else '0'}
+    print('    unless pip finds a finished mmcv, it is compiled now: ten minutes on two cores')
+    pip_install('--no-build-isolation', '-v', 'mmcv', constraints=constraints, env=env)
+    if not usable():
+        print('    the mmcv that pip found was built for another torch; compiling it')
+        fresh = ['--force-reinstall', '--no-deps', '--no-cache-dir', '--no-binary', 'mmcv']
+        pip_install('--no-build-isolation', '-v', *fresh, 'mmcv', constraints=constraints, env=env)
+    if not usable():
+        fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
+
+
+def verify() -> None:
+    """Imports everything and runs one NMS."""
+    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', VERIFY], capture_output=True, text=True)
+    if result.returncode:
+        fail(
+            f'the installed packages do not work together:\n{result.stderr}',
+            'the last line above names the package at fault. In an environment of your own, try an empty one.',
+        )
+    print(f'    {result.stdout.strip().splitlines()[-1]}')
+
+
+def main() -> None:
+    """Runs the steps, and names the one that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--dev', action='store_true', help='install what the tests need, too')
+    parser.add_argument('--cpu-ops', action='store_true', help="compile mmcv's operators for the CPU alone")
+    args = parser.parse_args()
+    step = ''
+
+    def begin(name: str) -> None:
+        nonlocal step
+        step = name
+        print(f'== {name}', flush=True)
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            begin(f'Python {sys.version.split()[0]} at {sys.prefix}')
+            check_machine()
+            begin('torch')
+            torch = install_torch(folder)
+            constraints = write_constraints(folder, torch[0])
+            begin('mmcv')
+            install_mmcv(constraints, torch, args.cpu_ops)
+            begin('toolboxes')
+            pip_install(*TOOLBOXES, *OPENMIM_NEEDS, constraints=constraints)
+            pip_install('openmim', '--no-deps', constraints=constraints)
+            begin('mmcontnet')
+            package = f'{ROOT}[dev]' if args.dev else str(ROOT)
+            pip_install('--no-build-isolation', '-e', package, constraints=constraints)
+            begin('verification')
+            verify()
+    except Failure as failure:
+        sys.exit(f'\nStep {step!r} failed: {failure}')
+
+
+if __name__ == '__main__':
+    main()

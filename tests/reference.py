@@ -1,0 +1,67 @@
+"""A slow and plain ConTNet to compare with: pads, masks, and attends patch by patch with explicit softmax."""
+
+import torch
+import torch.nn.functional as F
+
+
+def pad_map(x, size, value):
+    """Pads (B, C, H, W) at the bottom and right to multiples of size."""
+    height, width = x.shape[2:]
+    return F.pad(x, (0, -width % size, 0, -height % size), value=value)
+
+
+def attend(attn, tokens, bias):
+    """Multi-head self-attention of one sequence (N, C)."""
+    length, channels = tokens.shape
+    q, k, v = attn.qkv(tokens).view(length, 3, attn.heads, channels // attn.heads).permute(1, 2, 0, 3)
+    logits = q @ k.transpose(1, 2) * (channels // attn.heads) ** -0.5 + bias
+    return attn.proj((logits.softmax(-1) @ v).transpose(0, 1).reshape(length, channels))
+
+
+def encode(encoder, x, patch_size, padding=0.0):
+    """An encoder on a map (B, C, H, W), over the valid tokens of each patch of the padded map."""
+    height, width = x.shape[2:]
+    valid = pad_map(torch.ones_like(x[:1, :1]), patch_size, 0.0)[0, 0].bool()
+    padded = pad_map(x, patch_size, padding)
+    out = torch.full_like(padded, torch.nan)
+    heads = encoder.attn.heads
+    for image in range(x.shape[0]):
+        for top in range(0, padded.shape[2], patch_size):
+            for left in range(0, padded.shape[3], patch_size):
+                window = slice(top, top + patch_size), slice(left, left + patch_size)
+                inside = valid[window]
+                places = inside.nonzero()  # (N, 2)
+                tokens = padded[(image, slice(None), *window)][:, inside].T
+                bias = torch.zeros(heads, 1, 1)
+                if encoder.absolute:
+                    rows = encoder.position.rows[places[:, 0], 0]
+                    columns = encoder.position.columns[0, places[:, 1]]
+                    tokens = tokens + torch.cat([rows, columns], 1)
+                else:
+                    delta = places[:, None] - places + patch_size - 1
+                    bias = encoder.position.table[delta[..., 0] * (2 * patch_size - 1) + delta[..., 1]].permute(2, 0, 1)
+                if encoder.pre_norm:
+                    tokens = tokens + attend(encoder.attn, encoder.norm1(tokens), bias)
+                    tokens = tokens + encoder.mlp(encoder.norm2(tokens))
+                else:
+                    tokens = encoder.norm1(tokens + attend(encoder.attn, tokens, bias))
+                    tokens = encoder.norm2(tokens + encoder.mlp(tokens))
+                out[(image, slice(None), *window)][:, inside] = tokens.T
+    return out[:, :, :height, :width]
+
+
+def forward(model, x):
+    """All maps of a ConTNet in evaluation mode."""
+    x = model.stem(x)
+    outs = []
+    for stage in model.stages:
+        for block in stage:
+            activated = F.relu(block.norm(x))
+            encoded = activated
+            for encoder, size in zip(block.encoders, block.patch_sizes):
+                encoded = encode(encoder, encoded, size)
+            shortcut = x if block.shortcut is None else block.shortcut(activated)
+            x = block.conv(encoded) + shortcut
+        outs.append(encoded)
+    outs[-1] = x
+    return outs

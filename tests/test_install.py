@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT))
+import install
+
+NO_CUDA, NO_GPU, NO_NVCC = '', '0', ''
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine where mmcv is missing until pip installs it, and pip only notes what it is asked for."""
+    calls = []
+
+    def ask(code):
+        if code == install.READ_OPS:
+            return (
+                ['2.1.0', '13.0' if calls and calls[-1][1]['FORCE_CUDA'] == '1' else 'not available'] if calls else None
+            )
+        return None
+
+    def pip_install(*arguments, constraints, env=None):
+        if env is not None:
+            calls.append((arguments, env))
+
+    monkeypatch.setattr(install, 'ask', ask)
+    monkeypatch.setattr(install, 'pip_install', pip_install)
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin/nvcc').touch()
+    return calls, str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'torch, with_nvcc, cpu_ops, force_cuda',
+    [
+        (['2.13.0+cpu', NO_CUDA, NO_GPU], True, False, '0'),
+        (['2.13.0', '13.0', '1'], True, False, '1'),
+        (['2.13.0', '13.0', NO_GPU], True, False, '1'),
+        (['2.13.0', '13.0', '1'], True, True, '0'),
+        (['2.13.0', '13.0', NO_GPU], False, False, '0'),
+    ],
+    ids=['cpu', 'cuda', 'login node', 'cpu wanted', 'no gpu, no nvcc'],
+)
+def test_operators_are_built_for_the_torch_found(machine, torch, with_nvcc, cpu_ops, force_cuda):
+    calls, cuda_home = machine
+    install.install_mmcv(None, [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
+    assert [(env['MMCV_WITH_OPS'], env['FORCE_CUDA']) for _, env in calls] == [('1', force_cuda)]
+
+
+def test_gpu_without_nvcc_says_what_to_do(machine):
+    calls, _ = machine
+    with pytest.raises(install.Failure) as failure:
+        install.install_mmcv(None, ['2.13.0', '12.8', '1', NO_NVCC], False)
+    assert all(word in str(failure.value) for word in ('nvcc', 'toolkit 12.8', 'CUDA_HOME', '--cpu-ops'))
+    assert not calls
+
+
+def test_old_torch_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(install, 'ask', lambda code: ['1.13.1', '', '0', ''])
+    with pytest.raises(install.Failure, match=r'torch 1\.13\.1 is too old'):
+        install.install_torch(str(tmp_path))
+
+
+@pytest.mark.parametrize('torch, old_numpy', [('2.1.2+cu118', True), ('2.10.0', False)])
+def test_own_torch_is_kept(tmp_path, torch, old_numpy):
+    lines = install.write_constraints(str(tmp_path), torch).read_text().splitlines()
+    assert f'torch=={torch}' in lines and 'mmcv==2.1.0' in lines
+    assert ('numpy<2' in lines) == old_numpy
+
+
+def test_failing_step_is_named(tmp_path):
+    """A package index with nothing in it: the step, the reason and the remedy are printed."""
+    subprocess.run([sys.executable, '-m', 'venv', tmp_path / 'venv'], check=True)
+    options = dict(PIP_NO_INDEX='1', PIP_FIND_LINKS='', PATH='/usr/bin:/bin', PIP_CONFIG_FILE='/dev/null')
+    result = subprocess.run(
+        [tmp_path / 'venv/bin/python', ROOT / 'install.py'], env=options, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert all(word in result.stderr for word in ("Step 'torch' failed", 'Cannot install torch', 'What to do'))

@@ -1,0 +1,45 @@
+"""Converts a checkpoint of the authors' release to one that the toolboxes load.
+
+python tools/convert_checkpoint.py SRC DST
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from mmcontnet.checkpoint import convert_official, infer_settings
+
+
+def main() -> None:
+    """Reads, converts and writes."""
+    parser = argparse.ArgumentParser(description="Converts a checkpoint of the authors' release.")
+    parser.add_argument('src', type=Path, help='the checkpoint of the release')
+    parser.add_argument('dst', type=Path, help='the file to write')
+    args = parser.parse_args()
+    try:
+        checkpoint = torch.load(args.src, map_location='cpu', weights_only=True)
+    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
+        sys.exit(f'{args.src} cannot be read as a checkpoint of torch: {error!r}')
+    try:
+        state_dict = convert_official(checkpoint)
+    except ValueError as error:
+        sys.exit(f'{args.src}: {error}')
+    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = args.dst.with_name(f'{args.dst.name}.part')
+    torch.save(dict(state_dict=state_dict), unfinished)
+    os.replace(unfinished, args.dst)
+    settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
+    print(f'{len(state_dict)} weights written to {args.dst}')
+    print(f'The backbone is ConTNet({settings}).')
+    print(
+        'pre_norm, the dropout rates and, with absolute positions, the heads leave no trace in the weights: check them.'
+    )
+    print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint='{args.dst}', prefix='backbone.').")
+
+
+if __name__ == '__main__':
+    main()
