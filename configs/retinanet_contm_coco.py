@@ -1,7 +1,5 @@
-_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', '_base_/mmcontnet.py']
+_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', '_base_/contnet.py']
 
-# From random weights, batch norms learn their statistics, over all devices.
-sync_bn = 'torch'
 model = dict(
     backbone=dict(_delete_=True, type='ConTNet', arch='m'),
     neck=dict(in_channels=[64, 128, 256, 1024]),

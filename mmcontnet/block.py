@@ -4,11 +4,11 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .encoder import Encoder
+from .norm import build_norm
 from .patches import PatchLayout
 
 
@@ -41,7 +41,7 @@ class ConTBlock(nn.Module):
         super().__init__()
         self.with_cp = with_cp
         self.patch_sizes = patch_sizes
-        self.norm = build_norm_layer(norm_cfg, channels)[1]
+        self.norm = build_norm(norm_cfg, channels)
         self.encoders = nn.ModuleList([Encoder(channels, size, **encoder) for size in patch_sizes])
         self.conv = conv
         self.shortcut = shortcut

@@ -94,9 +94,6 @@ class ConTNet(BaseModule):
         ascending = _are(out_indices, range(NUM_STAGES)) and sorted(set(out_indices)) == list(out_indices)
         _check('out_indices', out_indices, ascending, f'ascending stages from 0 to {NUM_STAGES - 1}, at least one')
         _check('frozen_stages', frozen_stages, frozen_stages in range(-1, NUM_STAGES + 1), f'-1 to {NUM_STAGES}')
-        _check(
-            'norm_cfg', norm_cfg, isinstance(norm_cfg, dict) and norm_cfg.get('type') in MODELS, "a norm, as type='BN'"
-        )
 
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
@@ -106,38 +103,34 @@ class ConTNet(BaseModule):
         self.stem = build_stem(stem, in_channels, arch.width, norm_cfg)
         self.stages = nn.ModuleList()
         for stage in range(self.out_indices[-1] + 1):
-            channels = arch.channels[stage]
-            settings = dict(
-                patch_sizes=arch.patch_sizes[stage],
-                norm_cfg=norm_cfg,
-                with_cp=with_cp,
-                encoder=dict(
-                    heads=arch.heads[stage],
-                    mlp_width=arch.mlp_widths[stage],
-                    dropout=arch.dropouts[stage],
-                    position=position,
-                    qkv_bias=qkv_bias,
-                    pre_norm=pre_norm,
-                ),
-            )
-            blocks = [
-                ConTBlock(channels, conv=_conv3x3(channels, channels, 1, dilations[stage]), **settings)
-                for _ in range(arch.depths[stage] - 1)
-            ]
+            channels, stride, dilation = arch.channels[stage], strides[stage], dilations[stage]
             if stage == NUM_STAGES - 1:
                 last = dict(
-                    conv=_conv1x1(channels, 2 * channels, strides[stage]),
-                    shortcut=_conv1x1(channels, 2 * channels, strides[stage]),
+                    conv=_conv1x1(channels, 2 * channels, stride),
+                    shortcut=_conv1x1(channels, 2 * channels, stride),
                     dropout=arch.output_dropout,
                 )
             elif stage < self.out_indices[-1]:
                 last = dict(
-                    conv=_conv3x3(channels, 2 * channels, strides[stage], dilations[stage]),
-                    shortcut=_shortcut(channels, 2 * channels, strides[stage], avg_down),
+                    conv=_conv3x3(channels, 2 * channels, stride, dilation),
+                    shortcut=_shortcut(channels, 2 * channels, stride, avg_down),
                 )
             else:  # The map of this stage is taken before its last convolution.
                 last = dict(conv=None)
-            self.stages.append(nn.ModuleList([*blocks, ConTBlock(channels, **last, **settings)]))
+            encoder = dict(
+                heads=arch.heads[stage],
+                mlp_width=arch.mlp_widths[stage],
+                dropout=arch.dropouts[stage],
+                position=position,
+                qkv_bias=qkv_bias,
+                pre_norm=pre_norm,
+            )
+            ends = [dict(conv=_conv3x3(channels, channels, 1, dilation)) for _ in range(arch.depths[stage] - 1)]
+            blocks = [
+                ConTBlock(channels, arch.patch_sizes[stage], norm_cfg, encoder, with_cp=with_cp, **end)
+                for end in [*ends, last]
+            ]
+            self.stages.append(nn.ModuleList(blocks))
 
         all_channels = (*arch.channels[:-1], 2 * arch.channels[-1])
         self.out_channels = tuple(all_channels[stage] for stage in self.out_indices)
@@ -160,7 +153,8 @@ class ConTNet(BaseModule):
         """
         if x.dim() != 4 or x.shape[1] != self.in_channels or 0 in x.shape[2:]:
             raise ValueError(f'x has the shape {tuple(x.shape)}; expected (B, {self.in_channels}, H, W)')
-        memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+        channels_last = x.stride(1) == 1 and not x.is_contiguous()
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
         for index, stage in enumerate(self.stages):
@@ -181,7 +175,7 @@ class ConTNet(BaseModule):
                 logger='current',
                 level=logging.WARNING,
             )
-        elif self.init_cfg['type'] == 'Pretrained':
+        elif isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             load_pretrained(self, **{key: value for key, value in self.init_cfg.items() if key != 'type'})
             return
         super().init_weights()

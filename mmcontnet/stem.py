@@ -1,12 +1,15 @@
 """The entrance of the network: an image to a map of a quarter of its size."""
 
-from mmcv.cnn import build_norm_layer
+from typing import Any, Dict
+
 from torch import nn
+
+from .norm import build_norm
 
 STEMS = ('conv', 'deep')
 
 
-def build_stem(kind: str, in_channels: int, width: int, norm_cfg: dict) -> nn.Sequential:
+def build_stem(kind: str, in_channels: int, width: int, norm_cfg: Dict[str, Any]) -> nn.Sequential:
     """Builds a stem, (B, in_channels, H, W) to (B, width, H / 4, W / 4).
 
     Args:
@@ -23,7 +26,7 @@ def build_stem(kind: str, in_channels: int, width: int, norm_cfg: dict) -> nn.Se
     for out_channels, stride in ((width // 2, 2), (width // 2, 1), (width, 1)):
         layers += [
             nn.Conv2d(channels, out_channels, 3, stride=stride, padding=1, bias=False),
-            build_norm_layer(norm_cfg, out_channels)[1],
+            build_norm(norm_cfg, out_channels),
             nn.ReLU(inplace=True),
         ]
         channels = out_channels

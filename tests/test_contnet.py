@@ -191,16 +191,13 @@ def test_checkpointing_repeats_dropout():
 
 
 @pytest.mark.parametrize(
-    'norm_cfg', [dict(type='BN', momentum=0.01), dict(type='SyncBN'), dict(type='GN', num_groups=4)]
+    'norm_cfg', [dict(type='BN', momentum=0.01), dict(type='SyncBN'), dict(type='GN', num_groups=2)]
 )
 def test_norms(tiny, norm_cfg):
-    model = (
-        ConTNet(**tiny, stem='deep', norm_cfg=dict(norm_cfg))
-        if norm_cfg['type'] != 'GN'
-        else ConTNet(**tiny, norm_cfg=dict(norm_cfg))
-    )
+    model = ConTNet(**tiny, stem='deep', norm_cfg=norm_cfg)
     kinds = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
     assert all(isinstance(block.norm, kinds[norm_cfg['type']]) for stage in model.stages for block in stage)
+    assert isinstance(model.stem[1], kinds[norm_cfg['type']])
     assert all(out.isfinite().all() for out in model.eval()(torch.randn(2, 3, 40, 40)))
 
 
@@ -210,7 +207,7 @@ def test_outputs_keep_the_memory_format(tiny, channels_last, norm_cfg):
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     model = ConTNet(**tiny, norm_cfg=norm_cfg).eval().to(memory_format=memory_format)
     x = torch.randn(2, 3, 70, 90).to(memory_format=memory_format)
-    for out in model(x):
+    for out in [*model(x), *model(x[:, :, :60, 5:])]:
         assert out.is_contiguous(memory_format=memory_format)
 
 
@@ -285,6 +282,8 @@ def test_export(tiny, position):
         (dict(frozen_stages=5), ['frozen_stages is 5', '-1 to 4']),
         (dict(norm_cfg=dict(type='Batch')), ['norm_cfg', 'Batch']),
         (dict(norm_cfg='BN'), ["norm_cfg is 'BN'"]),
+        (dict(norm_cfg=dict(type='GN')), ['norm_cfg', 'num_groups']),
+        (dict(arch='ti', norm_cfg=dict(type='GN', num_groups=32)), ['norm_cfg', '48 channels']),
     ],
 )
 def test_wrong_arguments(settings, words):

@@ -14,11 +14,11 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / 'demo'))
 import shapes
 
-TINY = 'dict(width=8,depths=(1,1,1,1),mlp_widths=(8,8,8,8))'
 CONFIG = f"""
 _base_ = '{ROOT}/demo/retinanet_conts_shapes.py'
-model = dict(backbone=dict(arch=dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))),
-             neck=dict(in_channels=[8, 16, 32, 128]), bbox_head=dict(stacked_convs=1))
+model = dict(backbone=dict(arch=dict(_delete_=True, width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))),
+             neck=dict(in_channels=[8, 16, 32, 128]), bbox_head=dict(stacked_convs=1),
+             test_cfg=dict(score_thr=0.0))
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader

@@ -32,7 +32,10 @@ def train(work_dir, epochs, **settings):
         model,
         str(work_dir),
         train_dataloader=dict(
-            batch_size=2, sampler=dict(type='DefaultSampler', shuffle=True), dataset=TensorDataset(torch.ones(8, 2))
+            batch_size=2,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=TensorDataset(torch.ones(8, 2)),
+            collate_fn=dict(type='default_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)),
@@ -89,11 +92,11 @@ def save(content, path):
         lambda mark: Calls(os.system, f'touch {mark}'),
         lambda mark: Calls(os.mkdir, str(mark)),
         lambda mark: Calls(eval, f'open({str(mark)!r}, "w")'),
-        lambda mark: Calls(getattr, torch, 'load'),
+        lambda mark: Calls(getattr, dict, 'fromkeys'),
+        lambda mark: Calls(getattr, HistoryBuffer.mean, '__globals__'),
         lambda mark: Calls(getattr, HistoryBuffer, '__init__'),
         lambda mark: Calls(getattr, HistoryBuffer, 'register_statistics'),
         lambda mark: Calls(getattr, np.ndarray, 'tofile'),
-        lambda mark: Calls(Calls(getattr, os, 'mkdir'), str(mark)),
         lambda mark: Calls(history_buffer_method, HistoryBuffer, 'min'),
     ],
 )

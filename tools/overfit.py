@@ -50,7 +50,8 @@ def overfit_config(path: str, images: int, epochs: int, size: int) -> Config:
     # Not in test mode, so that it skips images without annotations as training does.
     cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.val_dataloader.dataset = {**train, 'pipeline': cfg.test_pipeline}
-    # Without a file of annotations the metric takes those of the images that it sees.
+    # Without a file of annotations the metric takes those of the images that it sees, if they are handed on.
+    cfg.test_pipeline[-1].meta_keys += ('instances',)
     cfg.val_evaluator = dict(type='CocoMetric', metric='bbox')
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
     cfg.optim_wrapper = dict(
