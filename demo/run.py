@@ -21,7 +21,7 @@ from shapes import write_coco
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'demo/retinanet_conts_shapes.py'
 OUT = Path('work_dirs/demo')
-PICTURES = 8
+PICTURES = 6
 
 
 def run(*command: str) -> None:

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
-COUNTS = {'train2017': 900, 'val2017': 60}
+COUNTS = {'train2017': 720, 'val2017': 60}
 
 
 class Shape(NamedTuple):

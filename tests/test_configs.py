@@ -1,15 +1,15 @@
 import pytest
 import torch
+from batches import detection_batch, segmentation_batch, train_and_predict
 from conftest import ROOT
-from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData
+from mmengine.registry import MODELS, DefaultScope
 
 from mmcontnet import ConTNet
 
 CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py'))
+CONTNETS = [name for name in CONFIGS if '_cont' in name]
+# What the README gives as the options of the published fine-tuning.
 FINE_TUNING = {
     'model.backbone.init_cfg.type': 'Pretrained',
     'model.backbone.init_cfg.prefix': 'backbone.',
@@ -18,48 +18,53 @@ FINE_TUNING = {
 }
 
 
-def detections():
-    """Two images, each with an object."""
-    samples = []
-    for label in range(2):
-        sample = DetDataSample(
-            metainfo=dict(img_shape=(96, 128), ori_shape=(96, 128), pad_shape=(96, 128), scale_factor=(1, 1))
-        )
-        sample.gt_instances = InstanceData(
-            bboxes=torch.tensor([[10.0, 10.0, 70.0, 60.0]]), labels=torch.tensor([label])
-        )
-        samples.append(sample)
-    return dict(inputs=[torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)] * 2, data_samples=samples)
+def plain_norms(config):
+    """Synchronised norms of a ResNet with batch norms of one process, in place."""
+    if isinstance(config, dict):
+        if config.get('type') == 'SyncBN':
+            config['type'] = 'BN'
+        for value in config.values():
+            plain_norms(value)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_trains_and_predicts(name, tmp_path):
     cfg = Config.fromfile(ROOT / 'configs' / name)
-    init_default_scope(cfg.default_scope)
-    if 'cont' in name:
-        torch.save({f'backbone.{key}': value for key, value in ConTNet().state_dict().items()}, tmp_path / 'cont.pth')
-        cfg.merge_from_dict({**FINE_TUNING, 'model.backbone.init_cfg.checkpoint': str(tmp_path / 'cont.pth')})
+    if name in CONTNETS:
+        weights = {f'backbone.{key}': value for key, value in ConTNet().state_dict().items()}
+        torch.save({'state_dict': weights}, tmp_path / 'contm.pth')
+        cfg.merge_from_dict({**FINE_TUNING, 'model.backbone.init_cfg.checkpoint': str(tmp_path / 'contm.pth')})
     else:
         cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    model.train()
-    data = model.data_preprocessor(detections(), training=True)
-    losses, _ = model.parse_losses(model(**data, mode='loss'))
-    losses.backward()
-    assert losses.isfinite()
-    assert [key for key, value in model.named_parameters() if value.requires_grad and value.grad is None] == []
-    model.eval()
-    with torch.no_grad():
-        results = model.test_step(detections())
-    assert len(results) == 2 and all('scores' in result.pred_instances for result in results)
+        cfg.model.pop('pretrained', None)
+    plain_norms(cfg.model)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        if cfg.default_scope == 'mmseg':
+            cfg.model.data_preprocessor.size = (64, 128)
+            batch = segmentation_batch()
+        else:
+            batch = detection_batch(8 if 'cityscapes' in name else 80)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        if name in CONTNETS:
+            key = 'stages.3.1.conv.weight'
+            assert torch.equal(model.backbone.state_dict()[key], weights[f'backbone.{key}'])
+        train_and_predict(model, batch)
 
 
-@pytest.mark.parametrize('name', [name for name in CONFIGS if 'cont' in name])
+@pytest.mark.parametrize('name', CONTNETS)
 def test_trains_from_scratch_as_it_stands(name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
-    assert cfg.sync_bn == 'torch'
-    assert cfg.model.backbone == dict(type='ConTNet', arch='m')
+    assert cfg.sync_bn == 'torch' and cfg.get('load_from') is None and cfg.model.get('pretrained') is None
+    assert cfg.model.backbone.type == 'ConTNet' and 'init_cfg' not in cfg.model.backbone
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53] and cfg.model.data_preprocessor.bgr_to_rgb
+
+
+@pytest.mark.parametrize('name', CONTNETS)
+def test_keeps_the_recipe_of_its_baseline(name):
+    cfg, baseline = (Config.fromfile(ROOT / 'configs' / part) for part in (name, name.replace('_contm', '_r50')))
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'val_evaluator', 'auto_scale_lr'):
+        assert cfg.get(key) == baseline.get(key)
 
 
 def test_config_text_shows_only_the_difference():

@@ -1,0 +1,35 @@
+"""Tiny batches as the toolboxes' data loaders give them."""
+
+import torch
+from mmdet.testing import demo_mm_inputs
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+
+def detection_batch(num_classes):
+    """Two images of different sizes with boxes and masks."""
+    return demo_mm_inputs(2, [[3, 128, 128], [3, 125, 130]], num_classes=num_classes, with_mask=True)
+
+
+def segmentation_batch(num_classes=19, size=(64, 128)):
+    """Two images with a class for each pixel."""
+    samples = [SegDataSample(metainfo=dict(img_shape=size, ori_shape=size)) for _ in range(2)]
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, num_classes, (1, *size)))
+    return dict(inputs=[torch.randint(0, 256, (3, *size), dtype=torch.uint8) for _ in range(2)], data_samples=samples)
+
+
+def train_and_predict(model, batch):
+    """A training step's backward pass and a prediction; returns the predictions."""
+    model.train()
+    data = model.data_preprocessor(batch, training=True)
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
+    assert loss.isfinite()
+    loss.backward()
+    missing = [name for name, value in model.backbone.named_parameters() if value.requires_grad and value.grad is None]
+    assert missing == []
+    model.eval()
+    with torch.no_grad():
+        results = model.test_step(batch)
+    assert len(results) == 2
+    return results
