@@ -63,6 +63,22 @@ class RelativePosition(nn.Module):
         return self.table[offsets].permute(2, 0, 1).unsqueeze(0)
 
 
+class TokenLinear(nn.Linear):
+    """A linear layer of tokens.
+
+    On a CPU it is computed as a 1x1 convolution: oneDNN, which torch uses for convolutions, adds the bias on the way,
+    and on AMD's processors is more than twice as fast as the BLAS that torch uses for linear layers.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (T, in_features) to (T, out_features)."""
+        if tokens.device.type != 'cpu' or tokens.shape[0] == 0:
+            return super().forward(tokens)
+        image = tokens[None, :, None].permute(0, 3, 1, 2)  # (1, C, T, 1), channels-last
+        # squeeze, since the gradient of an index would be copied into zeros.
+        return F.conv2d(image, self.weight[:, :, None, None], self.bias).squeeze(3).squeeze(0).T
+
+
 class PatchAttention(nn.Module):
     """Multi-head self-attention of the tokens of each sequence.
 
@@ -77,8 +93,8 @@ class PatchAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = TokenLinear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = TokenLinear(channels, channels)
 
     def forward(self, tokens: Tensor, sequences: List[Sequences], position: Optional[RelativePosition]) -> Tensor:
         """Attends inside each sequence: (T, C) to (T, C)."""
@@ -101,10 +117,10 @@ class MLP(nn.Sequential):
 
     def __init__(self, channels: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(channels, width)
+        self.fc1 = TokenLinear(channels, width)
         self.act = nn.GELU()
         self.drop1 = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(width, channels)
+        self.fc2 = TokenLinear(width, channels)
         self.drop2 = nn.Dropout(dropout)
 
 

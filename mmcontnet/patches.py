@@ -8,7 +8,7 @@ Where a patch size does not divide the map, the patches at the bottom and right 
 padding the map, masking the padding in attention and cropping it afterwards, with nothing computed for the padding.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,26 @@ from torch import Tensor
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """``torch.cat`` that does not copy a single tensor."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
+
+
+def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, outer: int, tokens: int) -> Tensor:
+    """Applies a function of maps that keeps to outer patches in steps of a few images, or of a few rows of patches.
+
+    Args:
+        function (Callable): Takes maps (B, H, W, C) and returns maps of the same size.
+        x (Tensor): Maps (B, H, W, C).
+        outer (int): Size of the outer patches.
+        tokens (int): Tokens to a step; more only where a single row of patches has more.
+
+    Returns:
+        Tensor: Maps (B, H, W, C), what the function returns for all at once.
+    """
+    height, width = x.shape[1:3]
+    images = max(1, tokens // (height * width))
+    rows = max(1, tokens // (width * outer)) * outer
+    return concatenate(
+        [concatenate([function(strip) for strip in group.split(rows, 1)], 1) for group in x.split(images)]
+    )
 
 
 class Band(NamedTuple):

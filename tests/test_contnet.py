@@ -5,7 +5,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmcontnet import ConTNet
+from mmcontnet import ConTNet, block
 
 
 def randomise(model):
@@ -96,6 +96,19 @@ def test_what_lies_outside_a_patch_changes_nothing(tiny):
         x[:, :, :, :42] = torch.randn(1, 8, 31, 42)
         assert not torch.equal(block.encode(x)[:, :, :28], expected[:, :, :28])
         close(block.encode(x)[:, :, 28:, 42:], expected[:, :, 28:, 42:])
+
+
+@pytest.mark.parametrize('tokens', [1, 500, 2000, 10000])
+@pytest.mark.parametrize('size', [(57, 113), (225, 64)])
+def test_strips_change_nothing(tiny, size, tokens, monkeypatch):
+    """Inference takes the maps in strips, training whole."""
+    model = build(**tiny, position='relative')
+    x = torch.randn(3, 3, *size)
+    expected = model(x)
+    monkeypatch.setattr(block, 'CACHED_TOKENS', tokens)
+    with torch.no_grad():
+        for strips, whole in zip(model(x), expected):
+            close(strips, whole)
 
 
 @pytest.mark.parametrize('patch_sizes', [((3, 6), (2, 2), (5, 10), (1, 4)), [[4, 8]] * 4])
