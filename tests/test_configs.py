@@ -1,7 +1,7 @@
 import pytest
 import torch
-from batches import detection_batch, segmentation_batch, train_and_predict
 from conftest import ROOT
+from helpers import detection_batch, plain_norms, segmentation_batch, train_and_predict
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
@@ -16,15 +16,6 @@ FINE_TUNING = {
     'model.backbone.frozen_stages': 1,
     'model.backbone.norm_eval': True,
 }
-
-
-def plain_norms(config):
-    """Synchronised norms of a ResNet with batch norms of one process, in place."""
-    if isinstance(config, dict):
-        if config.get('type') == 'SyncBN':
-            config['type'] = 'BN'
-        for value in config.values():
-            plain_norms(value)
 
 
 @pytest.mark.parametrize('name', CONFIGS)

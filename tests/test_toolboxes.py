@@ -1,7 +1,7 @@
 """ConTNet in the place of ResNet-50 in the detectors and segmentors that the toolboxes ship."""
 
 import pytest
-from batches import detection_batch, segmentation_batch, train_and_predict
+from helpers import detection_batch, plain_norms, segmentation_batch, train_and_predict
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 
@@ -44,17 +44,6 @@ def translate(part, names, channels):
             part[name] = [channels[number] for number in value]
         elif value is not None:
             part[name] = channels[value]
-
-
-def plain_norms(config):
-    if isinstance(config, dict):
-        if config.get('type') == 'SyncBN':
-            config['type'] = 'BN'
-        for value in config.values():
-            plain_norms(value)
-    elif isinstance(config, (list, tuple)):
-        for value in config:
-            plain_norms(value)
 
 
 def put_in_contnet(model, channels=CHANNELS):

@@ -1,9 +1,21 @@
-"""Tiny batches as the toolboxes' data loaders give them."""
+"""Running the toolboxes' models on tiny batches."""
 
 import torch
 from mmdet.testing import demo_mm_inputs
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+
+
+def plain_norms(config):
+    """Puts batch norms of one process in the place of a config's synchronised ones."""
+    if isinstance(config, dict):
+        if config.get('type') == 'SyncBN':
+            config['type'] = 'BN'
+        for value in config.values():
+            plain_norms(value)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            plain_norms(value)
 
 
 def detection_batch(num_classes):
