@@ -23,6 +23,7 @@ TOOLBOXES = ['mmengine', 'mmdet', 'mmsegmentation', 'pycocotools', 'cityscapessc
 # What openmim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
 OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
 
+FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
 import torch
 from torch.utils.cpp_extension import CUDA_HOME
@@ -94,12 +95,11 @@ def check_machine() -> None:
 
 def install_torch(folder: str) -> List[str]:
     """Installs torch where there is none, and returns what :data:`READ_TORCH` prints."""
+    if ask(FIND_TORCH) is None:
+        pip_install('torch', constraints=write_constraints(folder, None))
     found = ask(READ_TORCH)
     if found is None:
-        pip_install('torch', constraints=write_constraints(folder, None))
-        found = ask(READ_TORCH)
-        if found is None:
-            fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
+        fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
     if tuple(map(int, found[0].split('.')[:2])) < (2, 1):
         fail(f'torch {found[0]} is too old', 'use torch 2.1 or newer, or run this in a new virtual environment')
     print(f'    torch {found[0]}, {f"CUDA {found[1]}" if found[1] else "CPU build"}')
@@ -136,7 +136,7 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
     if shutil.which('g++') is None and 'CXX' not in os.environ:
         fail('there is no C++ compiler', 'install gcc and g++ (Debian, Ubuntu: apt-get install build-essential)')
     # Its setup.py imports torch and pkg_resources, so it is built in this environment, not in one of pip's own.
-    pip_install('setuptools', 'wheel', 'ninja', 'psutil', constraints=constraints)
+    pip_install('wheel', 'ninja', 'psutil', constraints=constraints)
     env = {**os.environ, 'MMCV_WITH_OPS': '1', 'FORCE_CUDA': '1' if for_gpu else '0'}
     print('    unless pip finds a finished mmcv, it is compiled now: ten minutes on two cores')
     pip_install('--no-build-isolation', '-v', 'mmcv', constraints=constraints, env=env)
@@ -176,6 +176,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begin(f'Python {sys.version.split()[0]} at {sys.prefix}')
             check_machine()
+            begin('setuptools')
+            pip_install('setuptools', constraints=write_constraints(folder, None))  # Torch's build tools import it.
             begin('torch')
             torch = install_torch(folder)
             constraints = write_constraints(folder, torch[0])

@@ -64,6 +64,13 @@ def test_old_torch_is_refused(monkeypatch, tmp_path):
         install.install_torch(str(tmp_path))
 
 
+def test_broken_torch_is_not_replaced(monkeypatch, tmp_path):
+    monkeypatch.setattr(install, 'ask', lambda code: ['2.5.1'] if code == install.FIND_TORCH else None)
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, **settings: pytest.fail('torch was installed'))
+    with pytest.raises(install.Failure, match='cannot be imported'):
+        install.install_torch(str(tmp_path))
+
+
 @pytest.mark.parametrize('torch, old_numpy', [('2.1.2+cu118', True), ('2.10.0', False)])
 def test_own_torch_is_kept(tmp_path, torch, old_numpy):
     lines = install.write_constraints(str(tmp_path), torch).read_text().splitlines()
