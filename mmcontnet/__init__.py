@@ -2,6 +2,7 @@
 
 __version__ = '0.1.0'
 
+from . import hooks  # noqa: F401 (registers them)
 from .contnet import ConTNet
 from .safe_globals import register_safe_globals
 

@@ -1,7 +1,9 @@
-"""Converting the checkpoints of the authors' release."""
+"""Reading checkpoints, and converting those of the authors' release."""
 
 import math
 import re
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Dict
 
 import torch
@@ -29,6 +31,18 @@ _NAMES = (
     (r'\.downsample\.conv\.', '.shortcut.'),
     (r'^fc\.', 'head.fc.'),
 )
+
+
+def read_checkpoint(path: Path) -> Any:
+    """Reads a file of torch onto the CPU.
+
+    Raises:
+        ValueError: There is no such file, or it is not one of torch, or not whole.
+    """
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f'{path} cannot be read as a checkpoint of torch: {error!r}') from error
 
 
 def convert_official(checkpoint: Dict[str, Any]) -> Dict[str, Tensor]:

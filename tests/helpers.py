@@ -1,9 +1,22 @@
-"""Running the toolboxes' models on tiny batches."""
+"""Running commands, and the toolboxes' models on tiny batches."""
+
+import os
+import subprocess
 
 import torch
 from mmdet.testing import demo_mm_inputs
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+
+
+def run(*command, cwd, status=0, **env):
+    """What a command prints; it must end well, or badly where a status is given."""
+    result = subprocess.run(
+        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
+    )
+    output = result.stdout + result.stderr
+    assert (result.returncode == 0) == (status == 0), output[-3000:]
+    return output
 
 
 def plain_norms(config):

@@ -80,7 +80,7 @@ def test_any_size_equals_the_reference(tiny, settings, size):
 @pytest.mark.parametrize('position', ['absolute', 'relative'])
 def test_padding_changes_nothing(tiny, position):
     encoder = build(**tiny, position=position).stages[1][0].encoders[1]
-    x = torch.randn(1, 16, 17, 23)
+    x = torch.randn(1, 32, 17, 23)
     layout = PatchLayout(1, 17, 23, 14, 14)
     with torch.no_grad():
         tokens = encoder(layout.cut(x.permute(0, 2, 3, 1)), layout.outer())
@@ -92,11 +92,11 @@ def test_padding_changes_nothing(tiny, position):
 def test_what_lies_outside_a_patch_changes_nothing(tiny):
     """The margin's patches see their own pixels alone, as if the map ended at the patch's border."""
     block = build(**tiny).stages[0][0]
-    x = torch.randn(1, 8, 31, 45)
+    x = torch.randn(1, 16, 31, 45)
     with torch.no_grad():
         expected = block.encode(x)
-        x[:, :, :28] = torch.randn(1, 8, 28, 45)
-        x[:, :, :, :42] = torch.randn(1, 8, 31, 42)
+        x[:, :, :28] = torch.randn(1, 16, 28, 45)
+        x[:, :, :, :42] = torch.randn(1, 16, 31, 42)
         assert not torch.equal(block.encode(x)[:, :, :28], expected[:, :, :28])
         close(block.encode(x)[:, :, 28:, 42:], expected[:, :, 28:, 42:])
 
@@ -116,7 +116,7 @@ def test_strips_change_nothing(tiny, size, tokens, monkeypatch):
 
 @pytest.mark.parametrize('patch_sizes', [((3, 6), (2, 2), (5, 10), (1, 4)), [[4, 8]] * 4])
 def test_other_patch_sizes(patch_sizes):
-    arch = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), patch_sizes=patch_sizes)
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), patch_sizes=patch_sizes)
     model = build(arch=arch)
     x = torch.randn(1, 3, 70, 90)
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_checkpointing_changes_nothing(tiny, settings):
 
 
 def test_checkpointing_repeats_dropout():
-    arch = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), dropouts=(0.2,) * 4, output_dropout=0.3)
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), dropouts=(0.2,) * 4, output_dropout=0.3)
     gradients = []
     for with_cp in (False, True):
         torch.manual_seed(1)
@@ -278,13 +278,13 @@ def test_export(tiny, position):
     'settings, words',
     [
         (dict(arch='xl'), ["arch is 'xl'", "'m'"]),
-        (dict(arch=dict(width=8)), ['depths', 'mlp_widths']),
-        (dict(arch=dict(width=8, depths=(1,) * 4, mlp_widths=(8,) * 4, deep=1)), ["unknown fields ['deep']"]),
+        (dict(arch=dict(width=16)), ['depths', 'mlp_widths']),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, deep=1)), ["unknown fields ['deep']"]),
         (dict(arch=dict(width=7, depths=(1,) * 4, mlp_widths=(8,) * 4)), ["arch['width'] is 7", 'even']),
-        (dict(arch=dict(width=8, depths=(1,) * 3, mlp_widths=(8,) * 4)), ["arch['depths'] is (1, 1, 1)"]),
-        (dict(arch=dict(width=8, depths=(1,) * 4, mlp_widths=(8,) * 4, heads=(3,) * 4)), ["arch['heads']"]),
-        (dict(arch=dict(width=8, depths=(1,) * 4, mlp_widths=(8,) * 4, dropouts=(1,) * 4)), ["arch['dropouts']"]),
-        (dict(arch=dict(width=8, depths=(1,) * 4, mlp_widths=(8,) * 4, patch_sizes=[(7, 10)] * 4)), ['multiple']),
+        (dict(arch=dict(width=16, depths=(1,) * 3, mlp_widths=(8,) * 4)), ["arch['depths'] is (1, 1, 1)"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, heads=(3,) * 4)), ["arch['heads']"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, dropouts=(1,) * 4)), ["arch['dropouts']"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, patch_sizes=[(7, 10)] * 4)), ['multiple']),
         (dict(in_channels=0), ['in_channels is 0', 'positive']),
         (dict(stem='wide'), ["stem is 'wide'", 'deep']),
         (dict(position='none'), ["position is 'none'", 'relative']),

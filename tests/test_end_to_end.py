@@ -1,8 +1,6 @@
 """The commands that users type, on a data set of a few drawn shapes."""
 
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -10,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from helpers import run
 
-sys.path.insert(0, str(ROOT / 'demo'))
-import shapes
+from mmcontnet.checkpoint import read_checkpoint
 
 CONFIG = f"""
 _base_ = '{ROOT}/demo/retinanet_conts_shapes.py'
-model = dict(backbone=dict(arch=dict(_delete_=True, width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))),
-             neck=dict(in_channels=[8, 16, 32, 128]), bbox_head=dict(stacked_convs=1),
+model = dict(backbone=dict(arch=dict(_delete_=True, width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))),
+             neck=dict(in_channels=[16, 32, 64, 256]), bbox_head=dict(stacked_convs=1),
              test_cfg=dict(score_thr=0.0))
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 val_dataloader = dict(num_workers=0, persistent_workers=False)
@@ -27,25 +25,12 @@ default_hooks = dict(checkpoint=dict(interval=1))
 """
 
 
-def run(*command, cwd, status=0, **env):
-    result = subprocess.run(
-        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
-    )
-    output = result.stdout + result.stderr
-    assert (result.returncode == 0) == (status == 0), output[-3000:]
-    return output
-
-
 @pytest.fixture(scope='module')
-def project(tmp_path_factory):
+def project(shapes_folder):
     """A folder as a user would have it: data, a config, and a run of a single epoch."""
-    folder = tmp_path_factory.mktemp('project')
-    counts, shapes.COUNTS = shapes.COUNTS, {'train2017': 6, 'val2017': 3}
-    shapes.write_coco(folder / 'work_dirs/demo/shapes')
-    shapes.COUNTS = counts
-    (folder / 'tiny.py').write_text(CONFIG)
-    run('mim', 'train', 'mmdet', 'tiny.py', '--work-dir', 'run', cwd=folder)
-    return folder
+    (shapes_folder / 'tiny.py').write_text(CONFIG)
+    run('mim', 'train', 'mmdet', 'tiny.py', '--work-dir', 'run', cwd=shapes_folder)
+    return shapes_folder
 
 
 def test_mim_trains_tests_and_resumes(project):
@@ -57,13 +42,42 @@ def test_mim_trains_tests_and_resumes(project):
     assert (project / 'run/epoch_2.pth').exists()
 
 
-def test_tools_do_the_same(project):
-    output = run(sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--work-dir', 'tools', cwd=project)
-    assert 'Epoch(val) [1]' in output
-    show = ['--show-dir', 'pictures', '--work-dir', 'tools']
-    output = run(sys.executable, ROOT / 'tools/test.py', 'tiny.py', 'tools/epoch_1.pth', *show, cwd=project)
+def test_resumed_training_ends_as_training_left_alone(project):
+    """A detector of the toolbox, with its own data pipeline and workers."""
+    two_epochs = ['--cfg-options', 'train_cfg.max_epochs=2', 'train_dataloader.num_workers=1', 'randomness.seed=0']
+    train = [sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--work-dir']
+    run(*train, 'alone', *two_epochs, cwd=project)
+    (project / 'resumed').mkdir()
+    shutil.copy(project / 'alone/epoch_1.pth', project / 'resumed')
+    run(*train, 'resumed', '--resume', 'resumed/epoch_1.pth', *two_epochs, cwd=project)
+    alone, resumed = (read_checkpoint(project / name / 'epoch_2.pth')['state_dict'] for name in ('alone', 'resumed'))
+    assert all(torch.equal(value, resumed[name]) for name, value in alone.items())
+
+
+def test_tools_evaluate_beside_published_rows(project):
+    """The config bears the name of a published row."""
+    shutil.copy(project / 'tiny.py', project / 'retinanet_contm_coco.py')
+    test = [sys.executable, ROOT / 'tools/test.py', 'retinanet_contm_coco.py', 'run/epoch_1.pth', '--work-dir', 'tools']
+    keep = ['--table', 'rows.jsonl', '--show-dir', 'pictures', '--out', 'predictions.pkl']
+    output = run(*test, *keep, cwd=project)
     assert 'coco/bbox_mAP' in output
+    assert '| retinanet_r50_coco (RetinaNet ResNet-50) | published | 36.5 |' in output
     assert len(list(project.glob('tools/*/pictures/*.jpg'))) == 3
+    assert (project / 'predictions.pkl').is_file()
+    output = run(sys.executable, ROOT / 'tools/render_results.py', 'rows.jsonl', cwd=project)
+    assert '| retinanet_contm_coco | measured, epoch_1.pth |' in output
+    assert '| retinanet_contm_coco (RetinaNet ConT-M) | published | 37.9 |' in output
+
+
+def test_tools_refuse_checkpoints_that_do_not_fit(project):
+    test = [sys.executable, ROOT / 'tools/test.py', 'tiny.py']
+    content = (project / 'run/epoch_1.pth').read_bytes()
+    (project / 'half.pth').write_bytes(content[: len(content) // 2])
+    assert 'half.pth cannot be read as a checkpoint' in run(*test, 'half.pth', cwd=project, status=1)
+    assert 'none.pth cannot be read as a checkpoint' in run(*test, 'none.pth', cwd=project, status=1)
+    deeper = ['--cfg-options', 'model.backbone.arch.depths=(2,1,1,1)']
+    output = run(*test, 'run/epoch_1.pth', *deeper, cwd=project, status=1)
+    assert 'run/epoch_1.pth does not fit the model' in output and 'missing: backbone.stages.0.1.' in output
 
 
 def test_checkpoint_starts_another_detector(project):
@@ -91,6 +105,9 @@ def test_tools_say_what_is_wrong(tool, tmp_path):
     assert 'usage:' in run(*command, '-h', cwd=tmp_path)
     assert 'usage:' in run(*command, cwd=tmp_path, status=2)
     assert 'missing.py: there is no such config' in run(*command, 'missing.py', cwd=tmp_path, status=1)
+    (tmp_path / 'own.py').write_text("default_scope = 'mmdet'\ntrain_cfg = dict()")
+    options = ['own.py', '--cfg-options', 'trian_cfg.max_epochs=1']
+    assert 'did you mean train_cfg?' in run(*command, *options, cwd=tmp_path, status=1)
     (tmp_path / 'other.py').write_text("default_scope = 'mmtrack'")
     assert "default_scope is 'mmtrack'" in run(*command, 'other.py', cwd=tmp_path, status=1)
 

@@ -1,14 +1,10 @@
 import json
-import sys
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
-from pycocotools.coco import COCO
-
-sys.path.insert(0, str(ROOT / 'demo'))
 import shapes
+from pycocotools.coco import COCO
 
 
 @pytest.fixture

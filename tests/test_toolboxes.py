@@ -30,10 +30,10 @@ nonlocal_net/nonlocal_r50-d8_4xb2-40k_cityscapes-512x1024 ann/ann_r50-d8_4xb2-40
 encnet/encnet_r50-d8_4xb2-40k_cityscapes-512x1024 segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024
 """.split()
 
-ARCH = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))
+ARCH = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))
 # Channels of the four maps of ResNet-50 and of MiT-B0, and ours in their place.
-CHANNELS = {256: 8, 512: 16, 1024: 32, 2048: 128}
-MIT_CHANNELS = {32: 8, 64: 16, 160: 32, 256: 128}
+CHANNELS = {256: 16, 512: 32, 1024: 64, 2048: 256}
+MIT_CHANNELS = {32: 16, 64: 32, 160: 64, 256: 256}
 
 
 def translate(part, names, channels):

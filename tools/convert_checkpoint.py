@@ -7,11 +7,10 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
-from mmcontnet.checkpoint import convert_official, infer_settings
+from mmcontnet.checkpoint import convert_official, infer_settings, read_checkpoint
 
 
 def main() -> None:
@@ -21,9 +20,9 @@ def main() -> None:
     parser.add_argument('dst', type=Path, help='the file to write')
     args = parser.parse_args()
     try:
-        checkpoint = torch.load(args.src, map_location='cpu', weights_only=True)
-    except (EOFError, OSError, RuntimeError, UnpicklingError) as error:
-        sys.exit(f'{args.src} cannot be read as a checkpoint of torch: {error!r}')
+        checkpoint = read_checkpoint(args.src)
+    except ValueError as error:
+        sys.exit(str(error))
     try:
         state_dict = convert_official(checkpoint)
     except ValueError as error:

@@ -1,12 +1,35 @@
-"""Evaluates a checkpoint with the toolbox that its config is written for.
+"""Evaluates a checkpoint with the toolbox that its config is written for, and compares it with the published row.
 
-usage: python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--out FILE] [--show-dir DIR] [--tta]
+usage: python tools/test.py CONFIG CHECKPOINT [--table FILE] [--work-dir DIR] [--out FILE] [--show-dir DIR] [--tta]
                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}]
 
-All options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
+--table FILE adds the row to FILE, which tools/render_results.py renders. All other options are those of the toolbox
+(mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 """
 
+import argparse
+import sys
+from pathlib import Path
+
+from mmcontnet.hooks import ResultsHook, StrictLoadHook
 from mmcontnet.toolbox import run_entry_point
 
+
+def main() -> None:
+    """Adds the hooks to the config and hands it over."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--table', type=Path)
+    args, sys.argv[1:] = parser.parse_known_args()
+    options = [
+        f'default_hooks.strict_load.type={StrictLoadHook.__name__}',
+        f'default_hooks.results.type={ResultsHook.__name__}',
+    ]
+    if args.table:
+        if not args.table.absolute().parent.is_dir():
+            sys.exit(f'--table {args.table}: there is no folder {args.table.parent}')
+        options.append(f'default_hooks.results.file={args.table}')
+    run_entry_point('test.py', __doc__, options)
+
+
 if __name__ == '__main__':
-    run_entry_point('test.py', __doc__)
+    main()

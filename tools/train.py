@@ -1,7 +1,7 @@
 """Trains a config with the toolbox that it is written for.
 
-usage: python tools/train.py CONFIG [--work-dir DIR] [--amp] [--resume [CHECKPOINT]] [--cfg-options KEY=VALUE ...]
-                             [--launcher {none,pytorch,slurm,mpi}]
+usage: python tools/train.py CONFIG [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume [CHECKPOINT]]
+                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}]
 
 All options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 """

@@ -1,0 +1,99 @@
+"""Measured results beside the published ones, in tables."""
+
+import json
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from .published import Row, load_tables
+
+# The columns of the published tables under the names that mmengine logs. COCO's metrics are fractions there.
+COLUMNS = {
+    f'coco/{kind}_mAP{size}': f'{name} AP{size[1:]}'
+    for kind, name in (('bbox', 'box'), ('segm', 'mask'))
+    for size in ('', '_s', '_m', '_l')
+}
+COLUMNS.update({'mIoU': 'mIoU', 'accuracy/top1': 'top-1', 'accuracy/top5': 'top-5'})
+
+
+class Result(NamedTuple):
+    """What was measured of a checkpoint: ``metrics`` in percent under mmengine's names; None where none exists."""
+
+    config: str
+    checkpoint: str
+    metrics: Dict[str, Optional[float]]
+
+
+def measured(config: str, checkpoint: str, metrics: Dict[str, float]) -> Result:
+    """Keeps the published columns of what mmengine evaluated.
+
+    Args:
+        config (str): Path of the config.
+        checkpoint (str): Path of the checkpoint.
+        metrics (dict): Metrics as mmengine logs them.
+    """
+    kept = {}
+    for name in COLUMNS:
+        if name in metrics:
+            value = float(metrics[name]) * (100 if name.startswith('coco/') else 1)
+            # pycocotools has -1 where no object is of that size, mmseg NaN where no pixel is of any class.
+            kept[name] = round(value, 2) if value >= 0 else None
+    return Result(config, checkpoint, kept)
+
+
+def append_result(file: Path, result: Result) -> None:
+    """Adds a line of JSON to the file."""
+    with file.open('a') as lines:
+        lines.write(f'{json.dumps(result._asdict())}\n')
+
+
+def read_results(file: Path) -> List[Result]:
+    """Reads what :func:`append_result` wrote.
+
+    Raises:
+        ValueError: A line is something else.
+    """
+    results = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            results.append(Result(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'{file}, line {number}: not a result as tools/test.py --table writes it: {error}'
+            ) from error
+    return results
+
+
+def markdown(header: List[str], rows: List[List[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def render_results(results: List[Result]) -> str:
+    """Tables of the results, each with the published rows of its config and of the baseline.
+
+    Results of the same columns stand in one table, in the order of their measurement.
+    """
+    published = {row.config: row for table in load_tables() for row in table.rows}
+    groups: Dict[tuple, List[Result]] = {}
+    for result in results:
+        groups.setdefault(tuple(result.metrics), []).append(result)
+    return '\n\n'.join(render_group(list(columns), group, published) for columns, group in groups.items())
+
+
+def render_group(columns: List[str], results: List[Result], published: Dict[str, Row]) -> str:
+    """One table of results that have the same columns."""
+
+    def cells(metrics: Dict[str, Optional[float]]) -> List[str]:
+        return ['' if metrics.get(name) is None else f'{metrics[name]:.1f}' for name in columns]
+
+    rows, shown = [], set()
+    for result in results:
+        name = Path(result.config).stem
+        rows.append([name, f'measured, {Path(result.checkpoint).name}', *cells(result.metrics)])
+        row = published.get(name)
+        for other in (row, published.get(row.baseline) if row else None):
+            if other and other.config not in shown:
+                shown.add(other.config)
+                rows.append([f'{other.config} ({other.model})', 'published', *cells(other.metrics)])
+    return markdown(['config', 'result', *(COLUMNS[name] for name in columns)], rows)
