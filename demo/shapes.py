@@ -1,6 +1,7 @@
-"""Writes a small data set in the COCO layout: shapes of several classes on textured backgrounds.
+"""Writes a small data set: shapes in the layout of COCO, or streets in the layout of Cityscapes.
 
-python demo/shapes.py data/shapes
+python demo/shapes.py data/coco
+python demo/shapes.py data/cityscapes --layout cityscapes
 """
 
 import argparse
@@ -10,7 +11,9 @@ from typing import Dict, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
+from drawing import fill, texture
 from pycocotools import mask as coco_mask
+from streets import write_cityscapes
 
 CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
@@ -34,18 +37,9 @@ def outline(label: int, radius: float, angle: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
 
 
-def texture(rng: np.random.Generator) -> np.ndarray:
-    """A random background (HEIGHT, WIDTH, 3): noise of several scales, coarse in colour and fine in brightness."""
-    image = rng.uniform(70, 180) + np.zeros((HEIGHT, WIDTH, 3), np.float32)
-    for cells, channels, strength in ((3, 3, 45), (9, 1, 45), (40, 1, 25)):
-        noise = rng.uniform(-1, 1, (cells, cells, channels)).astype(np.float32)
-        image += strength * cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).reshape(HEIGHT, WIDTH, -1)
-    return np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
-
-
 def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
     """Draws a picture (HEIGHT, WIDTH, 3), BGR, of one to five shapes that hardly overlap."""
-    image = texture(rng)
+    image = texture(rng, HEIGHT, WIDTH)
     shapes: List[Shape] = []
     taken: List[np.ndarray] = []  # x, y, radius
     for _ in range(rng.integers(1, 6)):
@@ -56,11 +50,7 @@ def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
             continue
         taken.append(np.array([*centre, radius]))
         corners = centre + outline(label, radius, rng.uniform(0, 2 * np.pi))
-        shift = 4  # Sub-pixel bits of OpenCV's coordinates.
-        polygon = [np.round(corners * 2**shift).astype(np.int32)]
-        colour = rng.uniform(0, 255, 3)
-        cv2.fillPoly(image, polygon, colour.tolist(), cv2.LINE_AA, shift)
-        cv2.polylines(image, polygon, True, (0.5 * colour).tolist(), 3, cv2.LINE_AA, shift)
+        fill(image, corners, rng.uniform(0, 255, 3), edge=3)
         shapes.append(Shape(label, corners))
     return image, shapes
 
@@ -109,8 +99,10 @@ def write_coco(root: Path, seed: int = 0) -> None:
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description='Writes the data set of the demo in the COCO layout.')
+    writers = {'coco': write_coco, 'cityscapes': write_cityscapes}
+    parser = argparse.ArgumentParser(description='Writes a small drawn data set.')
     parser.add_argument('root', type=Path, help='folder to write to')
+    parser.add_argument('--layout', choices=writers, default='coco', help='shapes or streets (default: coco)')
     parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal data')
     args = parser.parse_args()
-    write_coco(args.root, args.seed)
+    writers[args.layout](args.root, args.seed)
