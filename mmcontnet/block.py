@@ -7,14 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .encoder import Encoder
+from .encoder_pair import EncoderPair
 from .norm import build_norm
-from .patches import PatchLayout, in_strips
-
-# How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
-CACHED_TOKENS = 8192
-# Torch 2.1 cannot tell.
-is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 class ConTBlock(nn.Module):
@@ -24,7 +18,7 @@ class ConTBlock(nn.Module):
         channels (int): Number of input channels, C.
         patch_sizes (Sequence[int]): Patch size of the first encoder and of the second.
         norm_cfg (dict): Config of the norm at the entrance.
-        encoder (dict): What else the encoders take, see :class:`Encoder`.
+        encoder (dict): What else the encoders take, see :class:`~mmcontnet.encoder.Encoder`.
         conv (nn.Module | None): The convolution after the encoders; without one the block ends there.
         shortcut (nn.Module | None): Projection of the activated input; without one the input itself is the shortcut.
             Defaults to None.
@@ -45,9 +39,8 @@ class ConTBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        self.patch_sizes = patch_sizes
         self.norm = build_norm(norm_cfg, channels)
-        self.encoders = nn.ModuleList([Encoder(channels, size, **encoder) for size in patch_sizes])
+        self.encoders = EncoderPair(channels, patch_sizes, **encoder)
         self.conv = conv
         self.shortcut = shortcut
         self.dropout = nn.Dropout(dropout)
@@ -64,28 +57,10 @@ class ConTBlock(nn.Module):
         activated = F.relu(self.norm(x))
         if self.with_cp and torch.is_grad_enabled():
             # The norm stays outside: computed twice, it would update its statistics twice.
-            encoded = checkpoint(self.encode, activated, use_reentrant=False)
+            encoded = checkpoint(self.encoders, activated, use_reentrant=False)
         else:
-            encoded = self.encode(activated)
+            encoded = self.encoders(activated)
         if self.conv is None:
             return encoded, None
         shortcut = x if self.shortcut is None else self.shortcut(activated)
         return encoded, self.dropout(self.conv(encoded) + shortcut)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Both encoders: (B, C, H, W) to (B, C, H, W)."""
-        x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
-        if x.device.type == 'cpu' and not torch.is_grad_enabled() and not is_compiling():
-            # Nothing is kept for a backward pass, so all that a strip needs in between stays in the processor's cache.
-            x = in_strips(self._encode, x, self.patch_sizes[1], CACHED_TOKENS)
-        else:
-            x = self._encode(x)
-        return x.permute(0, 3, 1, 2)
-
-    def _encode(self, x: Tensor) -> Tensor:
-        """Both encoders: (B, H, W, C) to (B, H, W, C)."""
-        layout = PatchLayout(*x.shape[:3], *self.patch_sizes)
-        tokens = layout.cut(x)
-        tokens = self.encoders[0](tokens, layout.inner())
-        tokens = self.encoders[1](tokens, layout.outer())
-        return layout.join(tokens)

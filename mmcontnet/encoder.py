@@ -124,6 +124,14 @@ class MLP(nn.Sequential):
         self.drop2 = nn.Dropout(dropout)
 
 
+class ResidualNorm(nn.LayerNorm):
+    """The norm of the sum of tokens and what is added to them, both (T, C); one pass over them where it is compiled."""
+
+    def forward(self, tokens: Tensor, residual: Tensor) -> Tensor:
+        """Adds and normalises."""
+        return super().forward(tokens + residual)
+
+
 class Encoder(nn.Module):
     """Transformer encoder over the patches of one size.
 
@@ -154,9 +162,10 @@ class Encoder(nn.Module):
         self.absolute = position == 'absolute'
         self.position = AbsolutePosition(channels, patch_size) if self.absolute else RelativePosition(heads, patch_size)
         self.attn = PatchAttention(channels, heads, qkv_bias, dropout)
-        self.norm1 = nn.LayerNorm(channels)
+        norm = nn.LayerNorm if pre_norm else ResidualNorm
+        self.norm1 = norm(channels)
         self.mlp = MLP(channels, mlp_width, dropout)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = norm(channels)
 
     def forward(self, tokens: Tensor, sequences: List[Sequences]) -> Tensor:
         """Tokens (T, C), stored as the sequences say, to tokens (T, C)."""
@@ -167,5 +176,5 @@ class Encoder(nn.Module):
         if self.pre_norm:
             tokens = tokens + self.attn(self.norm1(tokens), sequences, bias)
             return tokens + self.mlp(self.norm2(tokens))
-        tokens = self.norm1(tokens + self.attn(tokens, sequences, bias))
-        return self.norm2(tokens + self.mlp(tokens))
+        tokens = self.norm1(tokens, self.attn(tokens, sequences, bias))
+        return self.norm2(tokens, self.mlp(tokens))

@@ -58,7 +58,7 @@ def forward(model, x):
         for block in stage:
             activated = F.relu(block.norm(x))
             encoded = activated
-            for encoder, size in zip(block.encoders, block.patch_sizes):
+            for encoder, size in zip(block.encoders, block.encoders.patch_sizes):
                 encoded = encode(encoder, encoded, size)
             shortcut = x if block.shortcut is None else block.shortcut(activated)
             x = block.conv(encoded) + shortcut

@@ -5,7 +5,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmcontnet import ConTNet, block
+from mmcontnet import ConTNet, encoder_pair
 from mmcontnet.patches import PatchLayout
 
 
@@ -94,11 +94,11 @@ def test_what_lies_outside_a_patch_changes_nothing(tiny):
     block = build(**tiny).stages[0][0]
     x = torch.randn(1, 16, 31, 45)
     with torch.no_grad():
-        expected = block.encode(x)
+        expected = block.encoders(x)
         x[:, :, :28] = torch.randn(1, 16, 28, 45)
         x[:, :, :, :42] = torch.randn(1, 16, 31, 42)
-        assert not torch.equal(block.encode(x)[:, :, :28], expected[:, :, :28])
-        close(block.encode(x)[:, :, 28:, 42:], expected[:, :, 28:, 42:])
+        assert not torch.equal(block.encoders(x)[:, :, :28], expected[:, :, :28])
+        close(block.encoders(x)[:, :, 28:, 42:], expected[:, :, 28:, 42:])
 
 
 @pytest.mark.parametrize('tokens', [1, 500, 2000, 10000])
@@ -108,7 +108,7 @@ def test_strips_change_nothing(tiny, size, tokens, monkeypatch):
     model = build(**tiny, position='relative')
     x = torch.randn(3, 3, *size)
     expected = model(x)
-    monkeypatch.setattr(block, 'CACHED_TOKENS', tokens)
+    monkeypatch.setattr(encoder_pair, 'CACHED_TOKENS', tokens)
     with torch.no_grad():
         for strips, whole in zip(model(x), expected):
             close(strips, whole)

@@ -1,0 +1,76 @@
+"""The two encoders of a ConT block, from map to map."""
+
+import json
+from functools import lru_cache
+from typing import Any, List, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .encoder import Encoder
+from .patches import PatchLayout, in_strips
+
+# How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
+CACHED_TOKENS = 8192
+# Older versions of torch cannot tell.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
+
+
+class EncoderPair(nn.ModuleList):
+    """Two encoders in sequence that attend inside patches of two sizes.
+
+    Args:
+        channels (int): Number of channels, C.
+        patch_sizes (Sequence[int]): Patch size of the first encoder and of the second.
+        encoder: What else the encoders take, see :class:`Encoder`.
+    """
+
+    def __init__(self, channels: int, patch_sizes: Sequence[int], **encoder: Any) -> None:
+        super().__init__([Encoder(channels, size, **encoder) for size in patch_sizes])
+        self.patch_sizes = patch_sizes
+        self.settings = json.dumps(dict(channels=channels, patch_sizes=patch_sizes, **encoder))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H, W)."""
+        if is_exporting():
+            return torch.ops.mmcontnet.encode(x, list(self.parameters()), self.settings)
+        x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
+        if x.device.type == 'cpu' and not torch.is_grad_enabled() and not is_compiling():
+            # Nothing is kept for a backward pass, so all that a strip needs in between stays in the processor's cache.
+            x = in_strips(self.encode, x, self.patch_sizes[1], CACHED_TOKENS)
+        else:
+            x = self.encode(x)
+        return x.permute(0, 3, 1, 2)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) to (B, H, W, C)."""
+        layout = PatchLayout(*x.shape[:3], *self.patch_sizes)
+        tokens = layout.cut(x)
+        tokens = self[0](tokens, layout.inner())
+        tokens = self[1](tokens, layout.outer())
+        return layout.join(tokens)
+
+
+@lru_cache(maxsize=None)
+def _build(settings: str) -> EncoderPair:
+    """A pair without weights."""
+    with torch.device('meta'):
+        return EncoderPair(**json.loads(settings)).eval()
+
+
+def _encode(x: Tensor, weights: List[Tensor], settings: str) -> Tensor:
+    """What an exported network calls: a pair in inference, with its weights and settings.
+
+    How a map is cut depends on the remainders of its sides, for which a graph of symbolic sizes has no form.
+    """
+    pair = _build(settings)
+    names = [name for name, _ in pair.named_parameters()]
+    encoded = torch.func.functional_call(pair, dict(zip(names, weights)), (x,))
+    return encoded.contiguous(memory_format=torch.channels_last)
+
+
+if hasattr(torch.library, 'custom_op'):  # Older versions of torch export fixed sizes alone.
+    torch.library.custom_op('mmcontnet::encode', _encode, mutates_args=()).register_fake(
+        lambda x, weights, settings: torch.empty_like(x, memory_format=torch.channels_last)
+    )
