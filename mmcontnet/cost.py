@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
@@ -13,6 +14,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from .toolbox import TOOLBOXES
 
 BACKBONES = {
     'contti': dict(type='ConTNet', arch='ti'),
@@ -45,19 +48,32 @@ def build(name: str) -> nn.Module:
     Raises:
         ValueError: There is no such model.
     """
-    backbone, plus, option = name.partition('+')
-    if backbone in BACKBONES and (plus, option) in (('', ''), ('+', 'cp')):
-        model = MODELS.build(dict(BACKBONES[backbone], with_cp=bool(option)))
-    elif '::' in name or Path(name).is_file():
-        cfg = get_config(name) if '::' in name else Config.fromfile(name)
+    with_cp = name.endswith('+cp')
+    backbone = name[:-3] if with_cp else name
+    if backbone in BACKBONES:
+        model = MODELS.build(dict(BACKBONES[backbone], with_cp=with_cp))
+    else:
+        cfg = _read_config(name)
         cfg.model.pop('auxiliary_head', None)
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             model = MODELS.build(cfg.model)
-    else:
-        raise ValueError(f'there is no model {name!r}; expected one of {", ".join(BACKBONES)} or the file of a config')
     model = revert_sync_batchnorm(model)
     model.train(False)  # The ResNet of mmdet returns nothing here.
     return model
+
+
+def _read_config(name: str) -> Config:
+    toolbox, separator, _ = name.partition('::')
+    try:
+        if separator and not (toolbox in TOOLBOXES and find_spec(toolbox)):  # get_config would install it.
+            raise ValueError(f'{toolbox} is not installed')
+        cfg = get_config(name) if separator else Config.fromfile(name)
+        if not {'model', 'default_scope'} <= set(cfg):
+            raise ValueError('it sets no model or no default_scope')
+    except (OSError, ValueError) as error:
+        known = ', '.join(BACKBONES)
+        raise ValueError(f'there is no model {name!r}; expected one of {known}, or a config: {error}') from error
+    return cfg
 
 
 def bind(model: nn.Module, images: Tensor) -> Callable[[], Any]:
