@@ -1,0 +1,307 @@
+"""Times backbones or whole models side by side: ratios, share of the machine's peak, memory.
+
+    python tools/benchmark.py --models contm r50 swin_t --shapes 8x3x224x224 1x3x800x1344
+    python tools/benchmark.py --models contm contm+cp r50 --train --device cuda --dtype bfloat16
+    python tools/benchmark.py --models configs/fcos_r50_coco.py configs/fcos_contm_coco.py --shapes 1x3x800x1344
+
+The models have random weights and take turns in one process, so what else the machine does meets all of them alike.
+Compare the ratios; times differ from machine to machine and from hour to hour.
+"""
+
+import argparse
+import json
+import platform
+import re
+import sys
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.utils import track_iter_progress
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from mmcontnet.cost import BACKBONES, bind, build, count_macs, markdown_table, on_meta, output_file, tensors
+
+WARM_UP = 3
+HEADER = ('model', 'images', 'median (ms)', 'ratio to the first (quartiles)', 'GMACs', 'of the peak', 'memory (MiB)')
+NOTE = """
+Ratio and share of the peak are medians of what they were in each round; the peak is the convolution or matrix product
+named above. GMACs count the convolutions and matrix products of what is timed, in training with the backward pass.
+Memory is that of the tensors at their most, beyond weights and images."""
+
+
+class Mode(NamedTuple):
+    """How the models run: device, type of the products, whether to train, compile and keep maps channels-last."""
+
+    device: str
+    dtype: torch.dtype
+    train: bool
+    compile: bool
+    channels_last: bool
+
+    def describe(self) -> Dict[str, Any]:
+        """What a reader must know to compare, with the machine and its torch."""
+        return dict(
+            device=name_device(self.device),
+            torch=torch.__version__,
+            threads=torch.get_num_threads(),
+            dtype=str(self.dtype).replace('torch.', ''),
+            layout='channels-last' if self.channels_last else 'channels-first',
+            execution='compiled' if self.compile else 'eager',
+            step='training (forward and backward)' if self.train else 'inference',
+        )
+
+
+def name_device(device: str) -> str:
+    """The name of the GPU or of the processor."""
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    names = re.findall(r'^model name\s*:\s*(.+)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    return names[0] if names else platform.machine()
+
+
+def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List[Tensor]]:
+    """What is timed: a forward pass; in training also the backward pass of the sum of the outputs' means.
+
+    Args:
+        model (nn.Module): From :func:`mmcontnet.cost.build`.
+        images (Tensor): (B, 3, H, W).
+        mode (Mode): How to run it.
+
+    Returns:
+        Callable: Takes nothing and returns the outputs; leaves no gradients behind.
+    """
+    forward = bind(model, images)
+    if mode.compile:
+        forward = torch.compile(forward, dynamic=False)
+
+    def step() -> List[Tensor]:
+        autocast = torch.autocast(mode.device, mode.dtype, enabled=mode.dtype != torch.float32)
+        with torch.set_grad_enabled(mode.train), autocast:
+            outputs = list(tensors(forward()))
+        if mode.train:
+            sum(output.mean(dtype=torch.float32) for output in outputs).backward()
+            model.zero_grad()
+        return outputs
+
+    return step
+
+
+def warm_up(name: str, step: Callable[[], List[Tensor]]) -> None:
+    """Runs a step a few times, and ends the program where it fails or gives numbers that are not finite."""
+    print(f'{name}: warm-up', file=sys.stderr)
+    try:
+        for _ in range(WARM_UP):
+            outputs = step()
+    except (RuntimeError, ValueError) as error:
+        sys.exit(f'{name} cannot run with these options: {error}')
+    if not all(output.isfinite().all() for output in outputs):
+        sys.exit(f'{name} gives numbers that are not finite')
+
+
+def count_step(model: nn.Module, shape: Tuple[int, ...], mode: Mode) -> int:
+    """Multiply-accumulates of what is timed."""
+    step = make_step(on_meta(model), torch.empty(shape, device='meta'), mode._replace(compile=False))
+    return count_macs(step).total
+
+
+def measure_time(run: Callable[[], Any], device: str) -> float:
+    """Seconds that a run takes on a device."""
+    synchronize = getattr(torch, device).synchronize
+    synchronize()
+    start = time.perf_counter()
+    run()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def measure_memory(run: Callable[[], Any], device: str) -> int:
+    """Bytes of tensors that a run holds at once at most, beyond those that were there before."""
+    if device == 'cuda':
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, 'trace.json')
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())['traceEvents']
+    # A positive number of bytes for each tensor that comes, a negative one for each that goes.
+    changes = sorted((event['ts'], event['args']['Bytes']) for event in events if event['name'] == '[memory]')
+    return int(np.cumsum([0] + [change for _, change in changes]).max())
+
+
+class Product(NamedTuple):
+    """A matrix product that is timed beside the models: what runs it, its operations, and its name."""
+
+    run: Callable[[], Tensor]
+    flops: int
+    name: str
+
+
+def find_fastest_product(device: str, dtype: torch.dtype) -> Tuple[Product, float]:
+    """The fastest of some 3x3 convolutions and, on a GPU, products of square matrices; with its operations per second.
+
+    On a CPU torch multiplies matrices at most as fast as it convolves, and far slower in float16.
+    """
+    products = []
+    for channels in (128, 256, 512):
+        batch, side = (32 if device == 'cuda' else 1), 56
+        x = torch.rand(batch, channels, side, side, device=device).to(dtype, memory_format=torch.channels_last)
+        weight = torch.rand(channels, channels, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
+        flops = 2 * x.numel() * channels * 3**2
+        products.append(Product(partial(F.conv2d, x, weight, padding=1), flops, f'3x3 convolution of {tuple(x.shape)}'))
+    for size in (2048, 4096, 8192) if device == 'cuda' else ():
+        a, b = torch.rand(2, size, size, device=device).to(dtype)
+        products.append(Product(partial(torch.mm, a, b), 2 * size**3, f'product of {size}x{size} matrices'))
+    rates = [product.flops / min(measure_time(product.run, device) for _ in range(5)) for product in products]
+    best = int(np.argmax(rates))
+    return products[best], rates[best]
+
+
+def compare(
+    models: Sequence[Tuple[str, nn.Module]], shape: Tuple[int, ...], mode: Mode, product: Product, repeats: int
+) -> List[Dict[str, Any]]:
+    """Runs the models in turn on images of a shape.
+
+    Args:
+        models (Sequence[tuple[str, nn.Module]]): Names and models, on the device.
+        shape (tuple[int]): Shape of the images, (B, 3, H, W).
+        mode (Mode): How to run them.
+        product (Product): The machine's fastest, which has its turn, too.
+        repeats (int): Number of rounds, in each of which every model has its turn.
+
+    Returns:
+        list[dict]: For each model its times and their median, the median and the quartiles of its ratios to the first
+        model, its multiply-accumulates, their rate relative to the product's, and its memory.
+    """
+    if mode.compile:
+        torch.compiler.reset()  # Torch compiles a function for a few shapes only, then runs it as it is.
+    layout = torch.channels_last if mode.channels_last else torch.contiguous_format
+    images = torch.rand(shape, device=mode.device).to(memory_format=layout)
+    steps = [make_step(model, images, mode) for _, model in models]
+    for (name, _), step in zip(models, steps):
+        warm_up(name, step)
+    rounds = [
+        [measure_time(run, mode.device) for run in (*steps, product.run)]
+        for _ in track_iter_progress(range(repeats), file=sys.stderr)
+    ]
+    *seconds, product_seconds = np.transpose(rounds)
+    results = []
+    for (name, model), step, times in zip(models, steps, seconds):
+        ratios = times / seconds[0]
+        macs = count_step(model, shape, mode)
+        shares = (2 * macs / times) / (product.flops / product_seconds)
+        results.append(
+            dict(
+                model=name,
+                shape=shape,
+                seconds=times.tolist(),
+                median_seconds=float(np.median(times)),
+                ratio=float(np.median(ratios)),
+                ratio_quartiles=np.percentile(ratios, [25, 75]).tolist(),
+                gmacs=macs / 1e9,
+                share_of_peak=float(np.median(shares)),
+                memory_mib=measure_memory(step, mode.device) / 2**20,
+            )
+        )
+    return results
+
+
+def format_row(result: Dict[str, Any]) -> List[str]:
+    """The cells of a result under :data:`HEADER`."""
+    return [
+        result['model'],
+        'x'.join(map(str, result['shape'])),
+        f'{1e3 * result["median_seconds"]:.1f}',
+        f'{result["ratio"]:.2f} ({" to ".join(f"{ratio:.2f}" for ratio in result["ratio_quartiles"])})',
+        f'{result["gmacs"]:.2f}',
+        f'{result["share_of_peak"]:.0%}',
+        f'{result["memory_mib"]:.1f}',
+    ]
+
+
+def parse_shape(text: str) -> Tuple[int, ...]:
+    """``'8x3x224x224'`` to (8, 3, 224, 224)."""
+    if not re.fullmatch(r'[1-9]\d*x3x[1-9]\d*x[1-9]\d*', text):
+        raise argparse.ArgumentTypeError(f'{text!r} is no shape of images; expected Bx3xHxW, as 8x3x224x224')
+    return tuple(map(int, text.split('x')))
+
+
+def positive(text: str) -> int:
+    """A positive integer."""
+    if not re.fullmatch(r'[1-9]\d*', text):
+        raise argparse.ArgumentTypeError(f'{text!r} is no positive integer')
+    return int(text)
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads and checks the command line, and builds the models that it names."""
+    parser = argparse.ArgumentParser(
+        description="Times models side by side: ratios, share of the machine's peak, memory.",
+        epilog=f'A MODEL is one of {", ".join(BACKBONES)}, with +cp at its end for gradient checkpoints, or a config.',
+    )
+    parser.add_argument(
+        '--models', nargs='+', default=['r50', 'contm'], metavar='MODEL', help='what to compare (default: r50 contm)'
+    )
+    parser.add_argument(
+        '--shapes',
+        nargs='+',
+        type=parse_shape,
+        default=[(8, 3, 224, 224)],
+        metavar='Bx3xHxW',
+        help='shapes of the images (default: 8x3x224x224)',
+    )
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where to run (default: cpu)')
+    parser.add_argument(
+        '--dtype',
+        choices=['float32', 'bfloat16', 'float16'],
+        default='float32',
+        help='type that autocast computes products in (default: float32, without autocast)',
+    )
+    parser.add_argument('--train', action='store_true', help='time training steps instead of inference')
+    parser.add_argument('--compile', action='store_true', help='compile each model for each shape with torch.compile')
+    parser.add_argument('--channels-last', action='store_true', help='keep weights and maps channels-last')
+    parser.add_argument('--repeats', type=positive, default=20, help='number of rounds (default: 20)')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='file to write the numbers to as well')
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('argument --device: torch finds no GPU; use --device cpu')
+    try:
+        args.models = [(name, build(name)) for name in args.models]
+    except ValueError as error:
+        parser.error(f'argument --models: {error}')
+    return args
+
+
+def main() -> None:
+    """Measures and prints."""
+    warnings.simplefilter('ignore')  # The toolboxes warn about themselves.
+    args = parse_args()
+    mode = Mode(args.device, getattr(torch, args.dtype), args.train, args.compile, args.channels_last)
+    for _, model in args.models:
+        model.to(args.device)
+        model.train(mode.train)
+        if mode.channels_last:
+            model.to(memory_format=torch.channels_last)
+    product, rate = find_fastest_product(mode.device, mode.dtype)
+    setting = dict(mode.describe(), peak=f'{rate / 1e9:.0f} GFLOP/s, {product.name}')
+    results = [result for shape in args.shapes for result in compare(args.models, shape, mode, product, args.repeats)]
+    print('\n' + '\n'.join(f'{name}: {value}' for name, value in setting.items()) + '\n')
+    print(markdown_table(HEADER, [format_row(result) for result in results]))
+    print(NOTE)
+    if args.json:
+        args.json.write_text(json.dumps(dict(setting=setting, results=results), indent=1))
+
+
+if __name__ == '__main__':
+    main()
