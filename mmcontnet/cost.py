@@ -1,9 +1,7 @@
 """Models by name, and the parameters and multiply-accumulates of their forward and backward passes."""
 
-import argparse
 import copy
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import torch
@@ -141,16 +139,3 @@ def count_macs(run: Callable[[], Any]) -> Macs:
     flops = counter.get_flop_counts()['Global']
     # A multiply-accumulate is two floating-point operations.
     return Macs(sum(flops.values()) // 2, flops.get(torch.ops.aten.bmm, 0) // 2)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (header, ['---'] * len(header), *rows))
-
-
-def output_file(name: str) -> Path:
-    """The type of a command's argument that names a file to write; its folder must be there."""
-    path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f'{name} cannot be written: it is a folder, or its folder does not exist')
-    return path

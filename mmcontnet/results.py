@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from .published import Row, load_tables
+from .tables import markdown_table
 
 # The columns of the published tables under the names that mmengine logs. COCO's metrics are fractions there.
 COLUMNS = {
@@ -63,12 +64,6 @@ def read_results(file: Path) -> List[Result]:
     return results
 
 
-def markdown(header: List[str], rows: List[List[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
 def render_results(results: List[Result]) -> str:
     """Tables of the results, each with the published rows of its config and of the baseline.
 
@@ -96,4 +91,4 @@ def render_group(columns: List[str], results: List[Result], published: Dict[str,
             if other and other.config not in shown:
                 shown.add(other.config)
                 rows.append([f'{other.config} ({other.model})', 'published', *cells(other.metrics)])
-    return markdown(['config', 'result', *(COLUMNS[name] for name in columns)], rows)
+    return markdown_table(['config', 'result', *(COLUMNS[name] for name in columns)], rows)

@@ -44,8 +44,8 @@ def encode(encoder, x, patch_size, padding=0.0):
                     tokens = tokens + attend(encoder.attn, encoder.norm1(tokens), bias)
                     tokens = tokens + encoder.mlp(encoder.norm2(tokens))
                 else:
-                    tokens = encoder.norm1(tokens + attend(encoder.attn, tokens, bias))
-                    tokens = encoder.norm2(tokens + encoder.mlp(tokens))
+                    tokens = encoder.norm1(tokens, attend(encoder.attn, tokens, bias))
+                    tokens = encoder.norm2(tokens, encoder.mlp(tokens))
                 out[(image, slice(None), *window)][:, inside] = tokens.T
     return out[:, :, :height, :width]
 

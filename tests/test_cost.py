@@ -1,11 +1,9 @@
-import argparse
-
 import pytest
 import torch
 from conftest import ROOT
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mmcontnet.cost import BACKBONES, bind, build, count_macs, count_parameters, on_meta, output_file, tensors
+from mmcontnet.cost import BACKBONES, bind, build, count_macs, count_parameters, on_meta, tensors
 
 DETECTOR = str(ROOT / 'configs/mask_rcnn_contm_cityscapes.py')
 
@@ -34,10 +32,3 @@ def test_every_name_builds():
 def test_unknown_names_are_refused(name):
     with pytest.raises(ValueError, match=f'there is no model {name!r}'.replace('+', r'\+')):
         build(name)
-
-
-def test_output_file_needs_a_folder(tmp_path):
-    assert output_file(str(tmp_path / 'a.json')) == tmp_path / 'a.json'
-    for path in (tmp_path, tmp_path / 'missing/a.json'):
-        with pytest.raises(argparse.ArgumentTypeError, match='cannot be written'):
-            output_file(str(path))

@@ -27,7 +27,8 @@ from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from mmcontnet.cost import BACKBONES, bind, build, count_macs, markdown_table, on_meta, output_file, tensors
+from mmcontnet.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
+from mmcontnet.tables import markdown_table, output_file
 
 WARM_UP = 3
 HEADER = ('model', 'images', 'median (ms)', 'ratio to the first (quartiles)', 'GMACs', 'of the peak', 'memory (MiB)')

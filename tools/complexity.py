@@ -18,8 +18,9 @@ import torch
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
-from mmcontnet.cost import bind, build, count_macs, count_parameters, markdown_table, on_meta, output_file
+from mmcontnet.cost import bind, build, count_macs, count_parameters, on_meta
 from mmcontnet.published import Row, load_tables
+from mmcontnet.tables import markdown_table, output_file
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 # Height and width of the images of each table.

@@ -9,24 +9,22 @@ usage: python tools/test.py CONFIG CHECKPOINT [--table FILE] [--work-dir DIR] [-
 
 import argparse
 import sys
-from pathlib import Path
 
 from mmcontnet.hooks import ResultsHook, StrictLoadHook
+from mmcontnet.tables import output_file
 from mmcontnet.toolbox import run_entry_point
 
 
 def main() -> None:
     """Adds the hooks to the config and hands it over."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--table', type=Path)
+    parser.add_argument('--table', type=output_file)
     args, sys.argv[1:] = parser.parse_known_args()
     options = [
         f'default_hooks.strict_load.type={StrictLoadHook.__name__}',
         f'default_hooks.results.type={ResultsHook.__name__}',
     ]
     if args.table:
-        if not args.table.absolute().parent.is_dir():
-            sys.exit(f'--table {args.table}: there is no folder {args.table.parent}')
         options.append(f'default_hooks.results.file={args.table}')
     run_entry_point('test.py', __doc__, options)
 
