@@ -1,7 +1,8 @@
 """Installs mmcontnet with OpenMMLab's toolboxes into the Python environment that runs this script.
 
-    python install.py          # what is missing; what is there, a torch of your own for instance, is kept
-    python install.py --dev    # with what the tests need
+    python install.py             # what is missing; what is there, a torch of your own for instance, is kept
+    python install.py --imagenet  # with MMPretrain, for training on ImageNet
+    python install.py --dev       # with what the tests need
 
 mmcv publishes no binaries for recent versions of torch, so it is compiled here, with its operators and against the
 torch found: for a GPU where that torch is a CUDA build, which takes CUDA's compiler nvcc. Versions come from
@@ -25,11 +26,14 @@ OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests'
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
+from importlib.metadata import version
 import torch
 from torch.utils.cpp_extension import CUDA_HOME
-print(torch.__version__, torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
+# The version that pip knows: torch's own adds the CUDA version to PyPI's builds.
+print(version('torch'), torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
 """
 READ_OPS = 'import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version(), sep="|")'
+READ_MMPRETRAIN = 'from mmcontnet.toolbox import mmpretrain_requirements as read; print(*read(), sep="|")'
 VERIFY = """
 import mmcv.ops, mmdet, mmseg, mmcontnet, torch
 boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
@@ -37,6 +41,11 @@ kept = mmcv.ops.nms(boxes, torch.tensor([0.8, 0.9, 0.7]), iou_threshold=0.5)[1].
 assert kept == [1, 2], f'NMS kept {kept} instead of [1, 2]'
 print(f'torch {torch.__version__}, mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}, '
       f'mmseg {mmseg.__version__}, mmcontnet {mmcontnet.__version__}: ready')
+"""
+VERIFY_MMPRETRAIN = """
+from mmcontnet.toolbox import check_mmpretrain
+check_mmpretrain()
+print('mmpretrain: ready')
 """
 
 
@@ -148,9 +157,9 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
         fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
 
 
-def verify() -> None:
-    """Imports everything and runs one NMS."""
-    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', VERIFY], capture_output=True, text=True)
+def verify(code: str) -> None:
+    """Runs the code, which imports what was installed, and shows the last line that it prints."""
+    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
     if result.returncode:
         fail(
             f'the installed packages do not work together:\n{result.stderr}',
@@ -162,6 +171,7 @@ def verify() -> None:
 def main() -> None:
     """Runs the steps, and names the one that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--imagenet', action='store_true', help='install MMPretrain, too')
     parser.add_argument('--dev', action='store_true', help='install what the tests need, too')
     parser.add_argument('--cpu-ops', action='store_true', help="compile mmcv's operators for the CPU alone")
     args = parser.parse_args()
@@ -190,7 +200,12 @@ def main() -> None:
             package = f'{ROOT}[dev]' if args.dev else str(ROOT)
             pip_install('--no-build-isolation', '-e', package, constraints=constraints)
             begin('verification')
-            verify()
+            verify(VERIFY)
+            if args.imagenet or args.dev:
+                begin('mmpretrain')
+                pip_install('--upgrade', *ask(READ_MMPRETRAIN), constraints=constraints)
+            if args.imagenet:  # The tests do without torchvision's operators.
+                verify(VERIFY_MMPRETRAIN)
     except Failure as failure:
         sys.exit(f'\nStep {step!r} failed: {failure}')
 

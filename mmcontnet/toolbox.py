@@ -2,8 +2,11 @@
 
 import runpy
 import sys
+from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import List
 
 from mmengine.config import Config
 
@@ -20,7 +23,7 @@ def run_entry_point(script: str, usage: str) -> None:
         usage (str): What to print where the command line has no config.
 
     Raises:
-        SystemExit: There is no config, or its toolbox is unknown or not installed.
+        SystemExit: There is no config, or its toolbox is unknown or not installed, or cannot be imported.
     """
     configs = [argument for argument in sys.argv[1:] if argument.endswith('.py')]
     if not configs:
@@ -29,13 +32,45 @@ def run_entry_point(script: str, usage: str) -> None:
     config = configs[0]
     if not Path(config).is_file():
         sys.exit(f'{config}: there is no such config')
-    scope = Config.fromfile(config, import_custom_modules=False).get('default_scope')
+    try:
+        scope = Config.fromfile(config, import_custom_modules=False).get('default_scope')
+    except ModuleNotFoundError as error:  # A base config is of a toolbox that is not installed.
+        sys.exit(f'{config}: {error}\n{_how_to_install()}')
     if scope not in TOOLBOXES:
         sys.exit(f'{config}: default_scope is {scope!r}; expected one of {TOOLBOXES}')
     spec = find_spec(scope)
     if spec is None:
-        sys.exit(f'{config} is for {scope}, which is not installed; install it with install.py')
+        sys.exit(f'{config} is for {scope}, which is not installed\n{_how_to_install()}')
+    if scope == 'mmpretrain':
+        check_mmpretrain()
     entry_point = Path(spec.submodule_search_locations[0], '.mim', 'tools', script)
     if not entry_point.is_file():
         sys.exit(f'{entry_point} is missing; install {scope} from its wheel')
     runpy.run_path(str(entry_point), run_name='__main__')
+
+
+def check_mmpretrain() -> None:
+    """Makes sure that mmpretrain can be imported.
+
+    Raises:
+        SystemExit: It cannot, most often because torchvision is missing or built for another torch.
+    """
+    try:
+        import_module('mmpretrain.models')
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:  # Torchvision raises any of them.
+        sys.exit(f'mmpretrain cannot be imported: {error}\n{_how_to_install()}')
+
+
+def mmpretrain_requirements() -> List[str]:
+    """Arguments of ``pip install`` for mmpretrain with the torchvision that is built for the torch installed."""
+    torch = version('torch')
+    build = torch.partition('+')[2]  # 'cpu' or 'cu121' where torch comes from PyTorch's own index, not from PyPI.
+    index = ['--extra-index-url', f'https://download.pytorch.org/whl/{build}'] if build else []
+    return ['mmpretrain', 'torchvision', f'torch=={torch}', *index]
+
+
+def _how_to_install() -> str:
+    return (
+        'mmdet and mmseg are installed by install.py; mmpretrain, with the torchvision that fits torch, by\n'
+        f'  pip install --upgrade {" ".join(mmpretrain_requirements())}'
+    )
