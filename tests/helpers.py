@@ -1,4 +1,7 @@
-"""Running the toolboxes' models on tiny batches."""
+"""Running the toolboxes' models on tiny batches, and commands."""
+
+import os
+import subprocess
 
 import torch
 from mmdet.testing import demo_mm_inputs
@@ -45,3 +48,13 @@ def train_and_predict(model, batch):
         results = model.test_step(batch)
     assert len(results) == 2
     return results
+
+
+def run(*command, cwd, status=0, **env):
+    """Runs a command that is expected to succeed, or to fail, and returns what it prints."""
+    result = subprocess.run(
+        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
+    )
+    output = result.stdout + result.stderr
+    assert (result.returncode == 0) == (status == 0), output[-3000:]
+    return output

@@ -1,8 +1,6 @@
 """The commands that users type, on a data set of a few drawn shapes."""
 
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from helpers import run
 
 sys.path.insert(0, str(ROOT / 'demo'))
 import shapes
@@ -25,15 +24,6 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(checkpoint=dict(interval=1))
 """
-
-
-def run(*command, cwd, status=0, **env):
-    result = subprocess.run(
-        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
-    )
-    output = result.stdout + result.stderr
-    assert (result.returncode == 0) == (status == 0), output[-3000:]
-    return output
 
 
 @pytest.fixture(scope='module')
