@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from conftest import ROOT
@@ -76,6 +77,30 @@ def test_own_torch_is_kept(tmp_path, torch, old_numpy):
     lines = install.write_constraints(str(tmp_path), torch).read_text().splitlines()
     assert f'torch=={torch}' in lines and 'mmcv==2.1.0' in lines
     assert ('numpy<2' in lines) == old_numpy
+
+
+def test_torch_is_read_as_pip_knows_it():
+    """A build of PyPI calls itself 2.5.1+cu124, but no such version can be installed."""
+    assert install.ask(install.READ_TORCH)[0] == version('torch')
+    assert f'torch=={version("torch")}' in install.ask(install.READ_MMPRETRAIN)
+
+
+@pytest.mark.parametrize(
+    'options, installed, verified', [([], False, False), (['--dev'], True, False), (['--imagenet'], True, True)]
+)
+def test_mmpretrain_is_installed_where_it_is_asked_for(monkeypatch, options, installed, verified):
+    requirements = ['mmpretrain', 'torchvision', 'torch==2.13.0']
+    calls, codes = [], []
+    monkeypatch.setattr(sys, 'argv', ['install.py', *options])
+    monkeypatch.setattr(install, 'ask', {install.READ_MMPRETRAIN: requirements}.get)
+    monkeypatch.setattr(install, 'check_machine', lambda: None)
+    monkeypatch.setattr(install, 'install_torch', lambda folder: ['2.13.0', '', '0', ''])
+    monkeypatch.setattr(install, 'install_mmcv', lambda constraints, torch, cpu_ops: None)
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
+    monkeypatch.setattr(install, 'verify', codes.append)
+    install.main()
+    assert (('--upgrade', *requirements) in calls) == installed
+    assert (install.VERIFY_MMPRETRAIN in codes) == verified
 
 
 def test_failing_step_is_named(tmp_path):
