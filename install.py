@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent
 TOOLBOXES = ['mmengine', 'mmdet', 'mmsegmentation', 'pycocotools', 'cityscapesscripts', 'ftfy', 'regex']
 # What openmim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
 OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
+# What mmpretrain imports besides.
+MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
+FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
@@ -33,7 +36,8 @@ from torch.utils.cpp_extension import CUDA_HOME
 print(version('torch'), torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
 """
 READ_OPS = 'import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version(), sep="|")'
-READ_MMPRETRAIN = 'from mmcontnet.toolbox import mmpretrain_requirements as read; print(*read(), sep="|")'
+READ_REQUIREMENTS = 'from mmcontnet.toolbox import mmpretrain_requirements as read; print(*read(), sep="|")'
+READ_MMPRETRAIN = 'import mmpretrain.models; print(mmpretrain.__version__)'
 VERIFY = """
 import mmcv.ops, mmdet, mmseg, mmcontnet, torch
 boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
@@ -41,11 +45,6 @@ kept = mmcv.ops.nms(boxes, torch.tensor([0.8, 0.9, 0.7]), iou_threshold=0.5)[1].
 assert kept == [1, 2], f'NMS kept {kept} instead of [1, 2]'
 print(f'torch {torch.__version__}, mmcv {mmcv.__version__} with operators, mmdet {mmdet.__version__}, '
       f'mmseg {mmseg.__version__}, mmcontnet {mmcontnet.__version__}: ready')
-"""
-VERIFY_MMPRETRAIN = """
-from mmcontnet.toolbox import check_mmpretrain
-check_mmpretrain()
-print('mmpretrain: ready')
 """
 
 
@@ -157,9 +156,32 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
         fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
 
 
-def verify(code: str) -> None:
-    """Runs the code, which imports what was installed, and shows the last line that it prints."""
-    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
+def install_mmpretrain(constraints: Path) -> None:
+    """Installs mmpretrain, and the torchvision that is built for the torch found."""
+    pip_install('--upgrade', *ask(READ_REQUIREMENTS), constraints=constraints)
+    if ask(READ_MMPRETRAIN) is None:
+        fail(
+            'mmpretrain is installed but cannot be imported, most likely for its torchvision',
+            f'see why: {sys.executable} -c "import mmpretrain.models". Where no torchvision for this torch can be had, '
+            f'remove it, since mmdet cannot train beside it either: {sys.executable} -m pip uninstall torchvision',
+        )
+
+
+def install_for_tests(constraints: Path, torch: str) -> None:
+    """Installs mmpretrain and torchvision in a folder of their own.
+
+    PyPI's torchvision cannot be imported beside a CPU build of torch, and mmengine trains nothing beside a torchvision
+    that cannot be imported. The tests alone know how to get along with it.
+    """
+    torchvision = f'torchvision==0.{int(torch.split(".")[1]) + 15}.*'  # 0.16 is for torch 2.1, 0.28 for 2.13.
+    pip_install(*MMPRETRAIN_NEEDS, constraints=constraints)
+    options = ['--upgrade', '--no-deps', '--target', str(FOR_TESTS)]
+    pip_install(*options, 'mmpretrain', torchvision, constraints=constraints)
+
+
+def verify() -> None:
+    """Imports everything and runs one NMS."""
+    result = subprocess.run([sys.executable, '-W', 'ignore', '-c', VERIFY], capture_output=True, text=True)
     if result.returncode:
         fail(
             f'the installed packages do not work together:\n{result.stderr}',
@@ -199,13 +221,14 @@ def main() -> None:
             begin('mmcontnet')
             package = f'{ROOT}[dev]' if args.dev else str(ROOT)
             pip_install('--no-build-isolation', '-e', package, constraints=constraints)
-            begin('verification')
-            verify(VERIFY)
-            if args.imagenet or args.dev:
+            if args.imagenet:
                 begin('mmpretrain')
-                pip_install('--upgrade', *ask(READ_MMPRETRAIN), constraints=constraints)
-            if args.imagenet:  # The tests do without torchvision's operators.
-                verify(VERIFY_MMPRETRAIN)
+                install_mmpretrain(constraints)
+            if args.dev:
+                begin('mmpretrain for the tests')
+                install_for_tests(constraints, torch[0])
+            begin('verification')
+            verify()
     except Failure as failure:
         sys.exit(f'\nStep {step!r} failed: {failure}')
 

@@ -18,13 +18,17 @@ from mmcontnet import toolbox
 from mmcontnet.checkpoint import convert_official, infer_settings
 from mmcontnet.published import load_tables
 
-OPERATORS = ROOT / 'tests/operators'
-ENV = {}
+sys.path.insert(0, str(ROOT))
+from install import FOR_TESTS
+
+sys.path.append(str(FOR_TESTS))
+PATHS = [FOR_TESTS]
 try:
     import torchvision  # noqa: F401
 except RuntimeError:  # It was built for another torch.
-    runpy.run_path(str(OPERATORS / 'sitecustomize.py'))
-    ENV['PYTHONPATH'] = f'{OPERATORS}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
+    PATHS.append(ROOT / 'tests/operators')
+    runpy.run_path(str(PATHS[-1] / 'sitecustomize.py'))
+ENV = dict(PYTHONPATH=os.pathsep.join([*map(str, PATHS), os.environ.get('PYTHONPATH', '')]))
 
 PARAMETERS = dict(contti=5.89, conts=10.10, contm=19.54, contb=36.04, r18=11.69, r50=25.56, r101=44.55)
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*_imagenet.py'))

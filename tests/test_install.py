@@ -82,25 +82,32 @@ def test_own_torch_is_kept(tmp_path, torch, old_numpy):
 def test_torch_is_read_as_pip_knows_it():
     """A build of PyPI calls itself 2.5.1+cu124, but no such version can be installed."""
     assert install.ask(install.READ_TORCH)[0] == version('torch')
-    assert f'torch=={version("torch")}' in install.ask(install.READ_MMPRETRAIN)
+    assert f'torch=={version("torch")}' in install.ask(install.READ_REQUIREMENTS)
+
+
+@pytest.mark.parametrize('imported', [True, False])
+def test_mmpretrain_comes_with_the_torchvision_for_torch(monkeypatch, imported):
+    requirements, calls = ['mmpretrain', 'torchvision', 'torch==2.13.0'], []
+    answers = {install.READ_REQUIREMENTS: requirements, install.READ_MMPRETRAIN: ['1.2.0'] if imported else None}
+    monkeypatch.setattr(install, 'ask', answers.get)
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
+    if imported:
+        install.install_mmpretrain(None)
+    else:
+        with pytest.raises(install.Failure, match='pip uninstall torchvision'):
+            install.install_mmpretrain(None)
+    assert calls == [('--upgrade', *requirements)]
 
 
 @pytest.mark.parametrize(
-    'options, installed, verified', [([], False, False), (['--dev'], True, False), (['--imagenet'], True, True)]
+    'torch, torchvision', [('2.1.2', 'torchvision==0.16.*'), ('2.13.0+cpu', 'torchvision==0.28.*')]
 )
-def test_mmpretrain_is_installed_where_it_is_asked_for(monkeypatch, options, installed, verified):
-    requirements = ['mmpretrain', 'torchvision', 'torch==2.13.0']
-    calls, codes = [], []
-    monkeypatch.setattr(sys, 'argv', ['install.py', *options])
-    monkeypatch.setattr(install, 'ask', {install.READ_MMPRETRAIN: requirements}.get)
-    monkeypatch.setattr(install, 'check_machine', lambda: None)
-    monkeypatch.setattr(install, 'install_torch', lambda folder: ['2.13.0', '', '0', ''])
-    monkeypatch.setattr(install, 'install_mmcv', lambda constraints, torch, cpu_ops: None)
+def test_torchvision_of_the_tests_stays_apart(monkeypatch, torch, torchvision):
+    calls = []
     monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
-    monkeypatch.setattr(install, 'verify', codes.append)
-    install.main()
-    assert (('--upgrade', *requirements) in calls) == installed
-    assert (install.VERIFY_MMPRETRAIN in codes) == verified
+    install.install_for_tests(None, torch)
+    assert [arguments for arguments in calls if torchvision in arguments] == calls[-1:]
+    assert calls[-1][:-2] == ('--upgrade', '--no-deps', '--target', str(install.FOR_TESTS))
 
 
 def test_failing_step_is_named(tmp_path):
