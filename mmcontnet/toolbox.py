@@ -42,19 +42,15 @@ def run_entry_point(script: str, usage: str) -> None:
     if spec is None:
         sys.exit(f'{config} is for {scope}, which is not installed\n{_how_to_install()}')
     if scope == 'mmpretrain':
-        check_mmpretrain()
+        _check_mmpretrain()
     entry_point = Path(spec.submodule_search_locations[0], '.mim', 'tools', script)
     if not entry_point.is_file():
         sys.exit(f'{entry_point} is missing; install {scope} from its wheel')
     runpy.run_path(str(entry_point), run_name='__main__')
 
 
-def check_mmpretrain() -> None:
-    """Makes sure that mmpretrain can be imported.
-
-    Raises:
-        SystemExit: It cannot, most often because torchvision is missing or built for another torch.
-    """
+def _check_mmpretrain() -> None:
+    """Ends the program where mmpretrain cannot be imported, as beside a torchvision that is built for another torch."""
     try:
         import_module('mmpretrain.models')
     except (AttributeError, ImportError, OSError, RuntimeError) as error:  # Torchvision raises any of them.

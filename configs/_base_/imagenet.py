@@ -5,9 +5,9 @@ _base_ = [
 ]
 
 # The authors' recipe, for 8 GPUs with 64 images each. What the paper leaves open is as in the released training script:
-# the cosine starts below the warm-up and ends at 0, no drop path, no random erasing, bilinear crops of 224 pixels,
-# evaluation on the centre of 256. That the ResNets were trained with the very same recipe is inferred, and so is that
-# the plain one augments by crops and flips alone.
+# the cosine runs from the start, below the warm-up, and ends at 0; no drop path, no random erasing; bilinear crops of
+# 224 pixels, evaluation on the centre of 256. Inferred, not published: the ResNets have the very same recipe, and the
+# plain one augments by crops and flips alone.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.5),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={'.position.': dict(decay_mult=0.0)}),
