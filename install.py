@@ -1,7 +1,8 @@
 """Installs mmcontnet with OpenMMLab's toolboxes into the Python environment that runs this script.
 
-    python install.py          # what is missing; what is there, a torch of your own for instance, is kept
-    python install.py --dev    # with what the tests need
+    python install.py             # what is missing; what is there, a torch of your own for instance, is kept
+    python install.py --imagenet  # with MMPretrain, for training on ImageNet
+    python install.py --dev       # with what the tests need
 
 mmcv publishes no binaries for recent versions of torch, so it is compiled here, with its operators and against the
 torch found: for a GPU where that torch is a CUDA build, which takes CUDA's compiler nvcc. Versions come from
@@ -22,14 +23,21 @@ ROOT = Path(__file__).resolve().parent
 TOOLBOXES = ['mmengine', 'mmdet', 'mmsegmentation', 'pycocotools', 'cityscapesscripts', 'ftfy', 'regex']
 # What openmim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
 OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
+# What mmpretrain imports besides.
+MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
+FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
+from importlib.metadata import version
 import torch
 from torch.utils.cpp_extension import CUDA_HOME
-print(torch.__version__, torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
+# The version that pip knows: torch's own adds the CUDA version to PyPI's builds.
+print(version('torch'), torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
 """
 READ_OPS = 'import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version(), sep="|")'
+READ_REQUIREMENTS = 'from mmcontnet.toolbox import mmpretrain_requirements as read; print(*read(), sep="|")'
+READ_MMPRETRAIN = 'import mmpretrain.models; print(mmpretrain.__version__)'
 VERIFY = """
 import mmcv.ops, mmdet, mmseg, mmcontnet, torch
 boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
@@ -148,6 +156,29 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
         fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
 
 
+def install_mmpretrain(constraints: Path) -> None:
+    """Installs mmpretrain, and the torchvision that is built for the torch found."""
+    pip_install('--upgrade', *ask(READ_REQUIREMENTS), constraints=constraints)
+    if ask(READ_MMPRETRAIN) is None:
+        fail(
+            'mmpretrain is installed but cannot be imported, most likely for its torchvision',
+            f'see why: {sys.executable} -c "import mmpretrain.models". Where no torchvision for this torch can be had, '
+            f'remove it, since mmdet cannot train beside it either: {sys.executable} -m pip uninstall torchvision',
+        )
+
+
+def install_for_tests(constraints: Path, torch: str) -> None:
+    """Installs mmpretrain and torchvision in a folder of their own.
+
+    PyPI's torchvision cannot be imported beside a CPU build of torch, and mmengine trains nothing beside a torchvision
+    that cannot be imported. The tests alone know how to get along with it.
+    """
+    torchvision = f'torchvision==0.{int(torch.split(".")[1]) + 15}.*'  # 0.16 is for torch 2.1, 0.28 for 2.13.
+    pip_install(*MMPRETRAIN_NEEDS, constraints=constraints)
+    options = ['--upgrade', '--no-deps', '--target', str(FOR_TESTS)]
+    pip_install(*options, 'mmpretrain', torchvision, constraints=constraints)
+
+
 def verify() -> None:
     """Imports everything and runs one NMS."""
     result = subprocess.run([sys.executable, '-W', 'ignore', '-c', VERIFY], capture_output=True, text=True)
@@ -162,6 +193,7 @@ def verify() -> None:
 def main() -> None:
     """Runs the steps, and names the one that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--imagenet', action='store_true', help='install MMPretrain, too')
     parser.add_argument('--dev', action='store_true', help='install what the tests need, too')
     parser.add_argument('--cpu-ops', action='store_true', help="compile mmcv's operators for the CPU alone")
     args = parser.parse_args()
@@ -189,6 +221,12 @@ def main() -> None:
             begin('mmcontnet')
             package = f'{ROOT}[dev]' if args.dev else str(ROOT)
             pip_install('--no-build-isolation', '-e', package, constraints=constraints)
+            if args.imagenet:
+                begin('mmpretrain')
+                install_mmpretrain(constraints)
+            if args.dev:
+                begin('mmpretrain for the tests')
+                install_for_tests(constraints, torch[0])
             begin('verification')
             verify()
     except Failure as failure:

@@ -1,93 +1,73 @@
-"""Hands a config over to the toolbox that it is written for."""
+"""The toolboxes that configs are written for, their entry points and their installation."""
 
-import argparse
-import difflib
-import inspect
-import runpy
 import sys
+from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterable, List
+from typing import List
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-
-from .checkpoint import read_checkpoint
-from .cpu_distributed import start_on_cpu
+from mmengine.config import Config
 
 TOOLBOXES = ('mmdet', 'mmseg', 'mmpretrain')
-# What mmengine and the toolboxes read off a config besides the arguments of the runner.
-OTHER_KEYS = ('activation_checkpointing', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
 
 
-def run_entry_point(script: str, usage: str, options: List[str] = []) -> None:
-    """Runs a script of the toolbox that the config on the command line names as its ``default_scope``.
-
-    The script sees the command line, so all its options work, those of launchers too. Mistakes that it would find late,
-    or never, are found here.
-
-    Args:
-        script (str): ``'train.py'`` or ``'test.py'``.
-        usage (str): What to print where the command line has no config.
-        options (list[str]): Changes to the config, as KEY=VALUE, besides those on the command line.
+def read_config(path: str) -> Config:
+    """Reads a config, without what it imports.
 
     Raises:
-        SystemExit: There is no config, its toolbox is unknown or not installed, an option names no part of the config,
-            or a checkpoint cannot be read.
+        SystemExit: There is no such config, or it inherits from a toolbox that is not installed.
     """
-    arguments = sys.argv[1:]
-    configs = [argument for argument in arguments if argument.endswith('.py')]
-    if not configs:
-        print(usage)
-        sys.exit(0 if {'-h', '--help'} & set(arguments) else 2)
-    if not Path(configs[0]).is_file():
-        sys.exit(f'{configs[0]}: there is no such config')
-    cfg = Config.fromfile(configs[0], import_custom_modules=False)
-    entry_point = find_entry_point(cfg, script)
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    parser.add_argument('--launcher')
-    known, others = parser.parse_known_args(arguments)
-    check_options(cfg, known.cfg_options)
-    check_checkpoints(argument for argument in others if argument.endswith('.pth') and '://' not in argument)
-    if known.launcher == 'pytorch' and not torch.cuda.is_available():
-        options = [*options, *start_on_cpu()]
-    if options:
-        sys.argv += ['--cfg-options', *options]
-    runpy.run_path(str(entry_point), run_name='__main__')
+    if not Path(path).is_file():
+        sys.exit(f'{path}: there is no such config')
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except ModuleNotFoundError as error:  # A base config is of a toolbox that is not installed.
+        sys.exit(f'{path}: {error}\n{_how_to_install()}')
 
 
 def find_entry_point(cfg: Config, script: str) -> Path:
-    """The script of the config's toolbox."""
+    """The script of the toolbox that a config names as its ``default_scope``.
+
+    Args:
+        cfg (Config): The config.
+        script (str): ``'train.py'`` or ``'test.py'``.
+
+    Raises:
+        SystemExit: The toolbox is unknown or not installed, or cannot be imported.
+    """
     scope = cfg.get('default_scope')
     if scope not in TOOLBOXES:
         sys.exit(f'{cfg.filename}: default_scope is {scope!r}; expected one of {TOOLBOXES}')
     spec = find_spec(scope)
     if spec is None:
-        sys.exit(f'{cfg.filename} is for {scope}, which is not installed; install it with install.py')
+        sys.exit(f'{cfg.filename} is for {scope}, which is not installed\n{_how_to_install()}')
+    if scope == 'mmpretrain':
+        _check_mmpretrain()
     entry_point = Path(spec.submodule_search_locations[0], '.mim', 'tools', script)
     if not entry_point.is_file():
         sys.exit(f'{entry_point} is missing; install {scope} from its wheel')
     return entry_point
 
 
-def check_options(cfg: Config, options: Iterable[str]) -> None:
-    """Refuses options whose first name nothing reads: mmengine would take a mistyped one in silence."""
-    names = {*cfg, *inspect.signature(Runner).parameters, *OTHER_KEYS}
-    for option in options:
-        name = option.split('.')[0]
-        if name not in names:
-            similar = difflib.get_close_matches(name, names, 1)
-            hint = f'; did you mean {similar[0]}?' if similar else f'; it has {", ".join(sorted(cfg))}'
-            sys.exit(f'--cfg-options {option}: there is no {name} in {cfg.filename}{hint}')
+def _check_mmpretrain() -> None:
+    """Ends the program where mmpretrain cannot be imported, as beside a torchvision that is built for another torch."""
+    try:
+        import_module('mmpretrain.models')
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:  # Torchvision raises any of them.
+        sys.exit(f'mmpretrain cannot be imported: {error}\n{_how_to_install()}')
 
 
-def check_checkpoints(paths: Iterable[str]) -> None:
-    """Refuses checkpoints that are not there or not whole, before anything is built."""
-    for path in paths:
-        try:
-            read_checkpoint(Path(path))
-        except ValueError as error:
-            sys.exit(str(error))
+def mmpretrain_requirements() -> List[str]:
+    """Arguments of ``pip install`` for mmpretrain with the torchvision that is built for the torch installed."""
+    torch = version('torch')
+    build = torch.partition('+')[2]  # 'cpu' or 'cu121' where torch comes from PyTorch's own index, not from PyPI.
+    index = ['--extra-index-url', f'https://download.pytorch.org/whl/{build}'] if build else []
+    return ['mmpretrain', 'torchvision', f'torch=={torch}', *index]
+
+
+def _how_to_install() -> str:
+    return (
+        'mmdet and mmseg are installed by install.py; mmpretrain, with the torchvision that fits torch, by\n'
+        f'  pip install --upgrade {" ".join(mmpretrain_requirements())}'
+    )

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from conftest import ROOT
@@ -76,6 +77,37 @@ def test_own_torch_is_kept(tmp_path, torch, old_numpy):
     lines = install.write_constraints(str(tmp_path), torch).read_text().splitlines()
     assert f'torch=={torch}' in lines and 'mmcv==2.1.0' in lines
     assert ('numpy<2' in lines) == old_numpy
+
+
+def test_torch_is_read_as_pip_knows_it():
+    """A build of PyPI calls itself 2.5.1+cu124, but no such version can be installed."""
+    assert install.ask(install.READ_TORCH)[0] == version('torch')
+    assert f'torch=={version("torch")}' in install.ask(install.READ_REQUIREMENTS)
+
+
+@pytest.mark.parametrize('imported', [True, False])
+def test_mmpretrain_comes_with_the_torchvision_for_torch(monkeypatch, imported):
+    requirements, calls = ['mmpretrain', 'torchvision', 'torch==2.13.0'], []
+    answers = {install.READ_REQUIREMENTS: requirements, install.READ_MMPRETRAIN: ['1.2.0'] if imported else None}
+    monkeypatch.setattr(install, 'ask', answers.get)
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
+    if imported:
+        install.install_mmpretrain(None)
+    else:
+        with pytest.raises(install.Failure, match='pip uninstall torchvision'):
+            install.install_mmpretrain(None)
+    assert calls == [('--upgrade', *requirements)]
+
+
+@pytest.mark.parametrize(
+    'torch, torchvision', [('2.1.2', 'torchvision==0.16.*'), ('2.13.0+cpu', 'torchvision==0.28.*')]
+)
+def test_torchvision_of_the_tests_stays_apart(monkeypatch, torch, torchvision):
+    calls = []
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
+    install.install_for_tests(None, torch)
+    assert [arguments for arguments in calls if torchvision in arguments] == calls[-1:]
+    assert calls[-1][:-2] == ('--upgrade', '--no-deps', '--target', str(install.FOR_TESTS))
 
 
 def test_failing_step_is_named(tmp_path):

@@ -10,8 +10,8 @@ the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 import argparse
 import sys
 
+from mmcontnet.command_line import run_entry_point
 from mmcontnet.hooks import CompileHook
-from mmcontnet.toolbox import run_entry_point
 
 
 def main() -> None:

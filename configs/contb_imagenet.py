@@ -1,0 +1,3 @@
+_base_ = ['_base_/contnet_classifier.py', '_base_/imagenet.py']
+
+model = dict(backbone=dict(arch='b'))
