@@ -14,6 +14,8 @@ COLUMNS = {
     for size in ('', '_s', '_m', '_l')
 }
 COLUMNS.update({'mIoU': 'mIoU', 'accuracy/top1': 'top-1', 'accuracy/top5': 'top-5'})
+# As published.
+DIGITS = {'mIoU': 2}
 
 
 class Result(NamedTuple):
@@ -80,7 +82,7 @@ def render_group(columns: List[str], results: List[Result], published: Dict[str,
     """One table of results that have the same columns."""
 
     def cells(metrics: Dict[str, Optional[float]]) -> List[str]:
-        return ['' if metrics.get(name) is None else f'{metrics[name]:.1f}' for name in columns]
+        return ['' if metrics.get(name) is None else f'{metrics[name]:.{DIGITS.get(name, 1)}f}' for name in columns]
 
     rows, shown = [], set()
     for result in results:

@@ -1,7 +1,5 @@
 """ConTNet in mmpretrain: the configs on ImageNet, the authors' weights, and a run on a few drawn images."""
 
-import os
-import runpy
 import sys
 
 import cv2
@@ -13,22 +11,11 @@ from helpers import run
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
+from mmpretrain_env import ENV
 
 from mmcontnet import command_line, toolbox
 from mmcontnet.checkpoint import convert_official, infer_settings
 from mmcontnet.published import load_tables
-
-sys.path.insert(0, str(ROOT))
-from install import FOR_TESTS
-
-sys.path.append(str(FOR_TESTS))
-PATHS = [FOR_TESTS]
-try:
-    import torchvision  # noqa: F401
-except RuntimeError:  # It was built for another torch.
-    PATHS.append(ROOT / 'tests/operators')
-    runpy.run_path(str(PATHS[-1] / 'sitecustomize.py'))
-ENV = dict(PYTHONPATH=os.pathsep.join([*map(str, PATHS), os.environ.get('PYTHONPATH', '')]))
 
 PARAMETERS = dict(contti=5.89, conts=10.10, contm=19.54, contb=36.04, r18=11.69, r50=25.56, r101=44.55)
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*_imagenet.py'))

@@ -29,7 +29,7 @@ def test_rows_stand_beside_the_published_ones(tmp_path):
         ['retinanet_r50_coco', 'measured, epoch_12.pth', '36.1', '', '40.0', '50.0'],
         ['mine', 'measured, epoch_12.pth', '50.0', '', '40.0', '50.0'],
     ]
-    assert '| pspnet_contm_cityscapes (PSPNet ConT-M) | published | 78.3 |' in segments
+    assert '| pspnet_contm_cityscapes (PSPNet ConT-M) | published | 78.28 |' in segments
 
 
 @pytest.mark.parametrize('line', ['{', '[]', json.dumps(dict(config='a'))])
