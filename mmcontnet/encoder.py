@@ -5,8 +5,12 @@ from typing import List, Optional
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .patches import Run, Sequences, concatenate
+
+# Older versions of torch cannot tell.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 class AbsolutePosition(nn.Module):
@@ -74,9 +78,9 @@ class TokenLinear(nn.Linear):
         """Maps (T, in_features) to (T, out_features)."""
         if tokens.device.type != 'cpu' or tokens.shape[0] == 0:
             return super().forward(tokens)
-        image = tokens[None, :, None].permute(0, 3, 1, 2)  # (1, C, T, 1), channels-last
+        image = tokens[None, None].permute(0, 3, 1, 2)  # (1, C, 1, T), channels-last
         # squeeze, since the gradient of an index would be copied into zeros.
-        return F.conv2d(image, self.weight[:, :, None, None], self.bias).squeeze(3).squeeze(0).T
+        return F.conv2d(image, self.weight[:, :, None, None], self.bias).squeeze(2).squeeze(0).T
 
 
 class PatchAttention(nn.Module):
@@ -107,9 +111,10 @@ class PatchAttention(nn.Module):
             q, k, v = x.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, heads, N, C / heads)
             bias = None if position is None else position(group).to(q.dtype)
             x = F.scaled_dot_product_attention(q, k, v, bias, dropout)
-            x = x.transpose(1, 2).flatten(2)  # (n, N, C)
+            # Projected here, so that the backward pass keeps no copy of what attention keeps already.
+            x = self.proj(x.transpose(1, 2).flatten(2).flatten(0, 1)).unflatten(0, (count, -1))  # (n, N, C)
             outputs += [part.flatten(0, 1) for part in x.split([run.length for run in group], 1)]
-        return F.dropout(self.proj(concatenate(outputs)), self.dropout, self.training)
+        return F.dropout(concatenate(outputs), self.dropout, self.training)
 
 
 class MLP(nn.Sequential):
@@ -122,6 +127,17 @@ class MLP(nn.Sequential):
         self.drop1 = nn.Dropout(dropout)
         self.fc2 = TokenLinear(width, channels)
         self.drop2 = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Runs the layers."""
+        hidden = self.fc1(tokens)
+        if not torch.is_grad_enabled() or is_compiling():
+            return self._finish(hidden)
+        # GELU's outputs, a quarter of all that training keeps, are computed again; that takes little time.
+        return checkpoint(self._finish, hidden, use_reentrant=False, preserve_rng_state=self.drop1.p > 0)
+
+    def _finish(self, hidden: Tensor) -> Tensor:
+        return self.drop2(self.fc2(self.drop1(self.act(hidden))))
 
 
 class ResidualNorm(nn.LayerNorm):

@@ -7,13 +7,12 @@ from typing import Any, List, Sequence
 import torch
 from torch import Tensor, nn
 
-from .encoder import Encoder
+from .encoder import Encoder, is_compiling
 from .patches import PatchLayout, in_strips
 
 # How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
 CACHED_TOKENS = 8192
 # Older versions of torch cannot tell.
-is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
 
 
