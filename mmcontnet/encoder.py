@@ -78,7 +78,13 @@ class TokenLinear(nn.Linear):
         """Maps (T, in_features) to (T, out_features)."""
         if tokens.device.type != 'cpu' or tokens.shape[0] == 0:
             return super().forward(tokens)
-        image = tokens[None, None].permute(0, 3, 1, 2)  # (1, C, 1, T), channels-last
+        size, channels = tokens.shape
+        if is_compiling():  # Of axes of length 1 the compiler loses the strides, and then the memory format.
+            image = tokens.contiguous().as_strided(
+                (1, channels, 1, size), (tokens.numel(), 1, tokens.numel(), channels)
+            )
+        else:
+            image = tokens[None, None].permute(0, 3, 1, 2)  # (1, C, 1, T), channels-last
         # squeeze, since the gradient of an index would be copied into zeros.
         return F.conv2d(image, self.weight[:, :, None, None], self.bias).squeeze(2).squeeze(0).T
 
@@ -111,8 +117,9 @@ class PatchAttention(nn.Module):
             q, k, v = x.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, heads, N, C / heads)
             bias = None if position is None else position(group).to(q.dtype)
             x = F.scaled_dot_product_attention(q, k, v, bias, dropout)
+            x = x.transpose(1, 2).flatten(2)  # (n, N, C)
             # Projected here, so that the backward pass keeps no copy of what attention keeps already.
-            x = self.proj(x.transpose(1, 2).flatten(2).flatten(0, 1)).unflatten(0, (count, -1))  # (n, N, C)
+            x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             outputs += [part.flatten(0, 1) for part in x.split([run.length for run in group], 1)]
         return F.dropout(concatenate(outputs), self.dropout, self.training)
 

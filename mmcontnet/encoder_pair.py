@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from typing import Any, List, Sequence
+from typing import Any, List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from .patches import PatchLayout, in_strips
 
 # How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
 CACHED_TOKENS = 8192
-# Older versions of torch cannot tell.
+# Older versions of torch can do neither.
+HAS_OPERATOR = hasattr(torch.library, 'register_fake')
 is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
 
 
@@ -32,10 +33,11 @@ class EncoderPair(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        if is_exporting():
+        cpu_inference = x.device.type == 'cpu' and not torch.is_grad_enabled()
+        if HAS_OPERATOR and not self.training and (is_exporting() or (cpu_inference and is_compiling())):
             return torch.ops.mmcontnet.encode(x, list(self.parameters()), self.settings)
         x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
-        if x.device.type == 'cpu' and not torch.is_grad_enabled() and not is_compiling():
+        if cpu_inference:
             # Nothing is kept for a backward pass, so all that a strip needs in between stays in the processor's cache.
             x = in_strips(self.encode, x, self.patch_sizes[1], CACHED_TOKENS)
         else:
@@ -52,24 +54,28 @@ class EncoderPair(nn.ModuleList):
 
 
 @lru_cache(maxsize=None)
-def _build(settings: str) -> EncoderPair:
-    """A pair without weights."""
+def _build(settings: str) -> Tuple[EncoderPair, List[str]]:
+    """A pair without weights, and their names."""
     with torch.device('meta'):
-        return EncoderPair(**json.loads(settings)).eval()
+        pair = EncoderPair(**json.loads(settings)).eval()
+    return pair, [name for name, _ in pair.named_parameters()]
 
 
 def _encode(x: Tensor, weights: List[Tensor], settings: str) -> Tensor:
-    """What an exported network calls: a pair in inference, with its weights and settings.
+    """What an exported network calls, and a compiled one on a CPU: a pair in inference, with its weights and settings.
 
-    How a map is cut depends on the remainders of its sides, for which a graph of symbolic sizes has no form.
+    How a map is cut depends on the remainders of its sides. A graph of symbolic sizes has no form for that, and one of
+    fixed sizes would have to unroll all strips.
     """
-    pair = _build(settings)
-    names = [name for name, _ in pair.named_parameters()]
+    pair, names = _build(settings)
     encoded = torch.func.functional_call(pair, dict(zip(names, weights)), (x,))
     return encoded.contiguous(memory_format=torch.channels_last)
 
 
-if hasattr(torch.library, 'custom_op'):  # Older versions of torch export fixed sizes alone.
-    torch.library.custom_op('mmcontnet::encode', _encode, mutates_args=()).register_fake(
-        lambda x, weights, settings: torch.empty_like(x, memory_format=torch.channels_last)
+if HAS_OPERATOR:
+    # Not torch.library.custom_op, which takes a millisecond a call.
+    torch.library.define('mmcontnet::encode', '(Tensor x, Tensor[] weights, str settings) -> Tensor')
+    torch.library.impl('mmcontnet::encode', 'default', _encode)
+    torch.library.register_fake(
+        'mmcontnet::encode', lambda x, weights, settings: torch.empty_like(x, memory_format=torch.channels_last)
     )

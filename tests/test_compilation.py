@@ -47,3 +47,15 @@ def test_export_takes_any_batch_and_size(tiny, position):
         with torch.no_grad():
             for actual, expected in zip(program.module()(images), model(images)):
                 torch.testing.assert_close(actual, expected)
+
+
+def test_inference_on_a_cpu_compiles_for_all_sizes(tiny):
+    model = ConTNet(**tiny).eval()
+    compiled = torch.compile(model, dynamic=True)
+    torch._dynamo.utils.counters.clear()
+    with torch.no_grad():
+        for size in SIZES[:5]:
+            images = torch.randn(1, 3, *size)
+            for actual, expected in zip(compiled(images), model(images)):
+                torch.testing.assert_close(actual, expected)
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] <= 2

@@ -1,4 +1,6 @@
-"""Training on two processes on CPUs."""
+"""Training on several processes."""
+
+import os
 
 import torch
 from conftest import ROOT
@@ -45,3 +47,15 @@ def test_gradients_of_two_processes_are_those_of_one(shapes_folder):
         assert torch.dist(before[name] - two[name], gradient) <= 1e-5 * gradient.norm(), name
         moved += bool(gradient.any())
     assert moved > 50
+
+
+def test_slurm_starts_a_task_for_each_gpu(tmp_path):
+    srun = tmp_path / 'srun'
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    environment = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', GPUS='16', SRUN_ARGS='--time=1:00:00 --exclusive')
+    command = [ROOT / 'tools/slurm_train.sh', 'gpu', 'job', 'fcos.py', 'out', '--cfg-options', 'a=b c']
+    arguments = run(*command, cwd=tmp_path, **environment).splitlines()
+    assert {'--partition=gpu', '--ntasks=16', '--ntasks-per-node=8', '--time=1:00:00', '--exclusive'} <= set(arguments)
+    assert arguments[-7:] == ['fcos.py', '--work-dir', 'out', '--launcher', 'slurm', '--cfg-options', 'a=b c']
+    assert 'PARTITION is missing' in run(ROOT / 'tools/slurm_train.sh', cwd=tmp_path, status=1)
