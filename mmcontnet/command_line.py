@@ -17,7 +17,16 @@ from .cpu_distributed import start_on_cpu
 from .toolbox import find_entry_point, read_config
 
 # What mmengine and the toolboxes read off a config besides the arguments of the runner.
-OTHER_KEYS = ('activation_checkpointing', 'compile', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn')
+OTHER_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+)
 
 
 def run_entry_point(script: str, usage: str, options: List[str] = []) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import mmpretrain_env  # noqa: F401 (for the configs for ImageNet)
 import pytest
 import torch
 import toy_training

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from mmengine.dist import get_rank
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, set_random_seed
@@ -21,7 +22,9 @@ def start_anew(runner: Runner, position: int) -> DataLoader:
     Returns:
         DataLoader: A new loader of the training's dataset.
     """
-    seed = int(np.random.SeedSequence([runner.seed, position]).generate_state(1)[0]) >> 1
+    apart = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)  # Then mmengine has added the rank.
+    shared = runner.seed - get_rank() if apart else runner.seed
+    seed = int(np.random.SeedSequence([shared, position]).generate_state(1)[0]) >> 1
     set_random_seed(seed, diff_rank_seed=True)
     dataset = runner.train_dataloader.dataset
     # As a dict, since a dataset itself would be copied.

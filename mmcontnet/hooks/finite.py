@@ -24,7 +24,8 @@ class FiniteHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None, outputs: Optional[dict] = None
     ) -> None:
         """Looks at the loss."""
-        if outputs is None or torch.as_tensor(outputs['loss']).isfinite().all():
+        loss = (outputs or {}).get('loss')
+        if loss is None or torch.as_tensor(loss).isfinite().all():
             return
         losses = ', '.join(f'{name}={float(value):.4g}' for name, value in outputs.items() if 'loss' in name)
         self.stop(runner, f'the loss is not finite: {losses}')
