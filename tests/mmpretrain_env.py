@@ -6,7 +6,6 @@ import sys
 
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT))
 from install import FOR_TESTS
 
 sys.path.append(str(FOR_TESTS))

@@ -4,10 +4,8 @@ import sys
 
 import cv2
 import pytest
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / 'demo'))
 import shapes
+from conftest import ROOT
 
 
 @pytest.fixture

@@ -79,6 +79,15 @@ def test_tools_evaluate_beside_published_rows(project):
     assert '| retinanet_contm_coco (RetinaNet ConT-M) | published | 37.9 |' in output
 
 
+def test_tools_evaluate_with_augmentation_and_on_two_processes(project):
+    end = '| tiny | measured, epoch_1.pth |'
+    test = [ROOT / 'tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'tta', '--tta']
+    assert end in run(sys.executable, *test, cwd=project)
+    test = [ROOT / 'tools/dist_test.sh', 'tiny.py', 'run/epoch_1.pth', 2, '--work-dir', 'two', '--table', 'two.jsonl']
+    assert end in run(*test, cwd=project, PORT='29536', OMP_NUM_THREADS='1')
+    assert len((project / 'two.jsonl').read_text().splitlines()) == 1
+
+
 def test_tools_refuse_checkpoints_that_do_not_fit(project):
     test = [sys.executable, ROOT / 'tools/test.py', 'tiny.py']
     content = (project / 'run/epoch_1.pth').read_bytes()

@@ -5,7 +5,6 @@ from importlib.metadata import version
 import pytest
 from conftest import ROOT
 
-sys.path.insert(0, str(ROOT))
 import install
 
 NO_CUDA, NO_GPU, NO_NVCC = '', '0', ''

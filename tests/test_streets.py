@@ -1,9 +1,9 @@
 import json
-import sys
 
 import cv2
 import numpy as np
 import pytest
+import streets
 import torch
 from cityscapesscripts.helpers.labels import id2label, name2label
 from conftest import ROOT
@@ -13,9 +13,6 @@ from mmengine.config import Config
 from pycocotools.coco import COCO
 
 from mmcontnet.data_checks import check_config
-
-sys.path.insert(0, str(ROOT / 'demo'))
-import streets
 
 CLASSES = CityscapesDataset.METAINFO['classes']
 

@@ -3,7 +3,7 @@
 import re
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -24,7 +24,7 @@ class StrictLoadHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compares the checkpoint with the model."""
         model = runner.model
-        while is_model_wrapper(model):
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         weights = checkpoint.get('state_dict', checkpoint)
         weights = {re.sub(r'^module\.', '', name): weight for name, weight in weights.items()}
