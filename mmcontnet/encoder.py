@@ -5,12 +5,9 @@ from typing import List, Optional
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from .patches import Run, Sequences, concatenate
-
-# Older versions of torch cannot tell.
-is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+from .patches import Run, Sequences, concatenate, split
+from .token_linear import TokenLinear
 
 
 class AbsolutePosition(nn.Module):
@@ -33,7 +30,7 @@ class AbsolutePosition(nn.Module):
         size = self.rows.shape[0]
         grid = torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2)  # (p, p, C)
         runs = [(group.count, run) for group in sequences for run in group.runs]
-        parts = tokens.split([count * run.length for count, run in runs])
+        parts = split(tokens, [count * run.length for count, run in runs])
         return concatenate(
             [
                 (part.unflatten(0, (count, run.length)) + run.arrange(grid)).flatten(0, 1)
@@ -67,28 +64,6 @@ class RelativePosition(nn.Module):
         return self.table[offsets].permute(2, 0, 1).unsqueeze(0)
 
 
-class TokenLinear(nn.Linear):
-    """A linear layer of tokens.
-
-    On a CPU it is computed as a 1x1 convolution: oneDNN, which torch uses for convolutions, adds the bias on the way,
-    and on AMD's processors is more than twice as fast as the BLAS that torch uses for linear layers.
-    """
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps (T, in_features) to (T, out_features)."""
-        if tokens.device.type != 'cpu' or tokens.shape[0] == 0:
-            return super().forward(tokens)
-        size, channels = tokens.shape
-        if is_compiling():  # Of axes of length 1 the compiler loses the strides, and then the memory format.
-            image = tokens.contiguous().as_strided(
-                (1, channels, 1, size), (tokens.numel(), 1, tokens.numel(), channels)
-            )
-        else:
-            image = tokens[None, None].permute(0, 3, 1, 2)  # (1, C, 1, T), channels-last
-        # squeeze, since the gradient of an index would be copied into zeros.
-        return F.conv2d(image, self.weight[:, :, None, None], self.bias).squeeze(2).squeeze(0).T
-
-
 class PatchAttention(nn.Module):
     """Multi-head self-attention of the tokens of each sequence.
 
@@ -109,42 +84,38 @@ class PatchAttention(nn.Module):
     def forward(self, tokens: Tensor, sequences: List[Sequences], position: Optional[RelativePosition]) -> Tensor:
         """Attends inside each sequence: (T, C) to (T, C)."""
         qkv = self.qkv(tokens)  # (T, 3C)
-        runs = iter(qkv.split([size for group in sequences for size in group.sizes]))
+        runs = iter(split(qkv, [size for group in sequences for size in group.sizes]))
         dropout = self.dropout if self.training else 0.0
         outputs = []
         for count, group in sequences:
             x = concatenate([next(runs).unflatten(0, (count, run.length)) for run in group], 1)  # (n, N, 3C)
-            q, k, v = x.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (n, heads, N, C / heads)
+            # In this order the gradient of the three is put together by a single copy.
+            q, k, v = (part.transpose(1, 2) for part in x.unflatten(2, (3, self.heads, -1)).unbind(2))
             bias = None if position is None else position(group).to(q.dtype)
             x = F.scaled_dot_product_attention(q, k, v, bias, dropout)
             x = x.transpose(1, 2).flatten(2)  # (n, N, C)
             # Projected here, so that the backward pass keeps no copy of what attention keeps already.
             x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-            outputs += [part.flatten(0, 1) for part in x.split([run.length for run in group], 1)]
+            outputs += [part.flatten(0, 1) for part in split(x, [run.length for run in group], 1)]
         return F.dropout(concatenate(outputs), self.dropout, self.training)
 
 
-class MLP(nn.Sequential):
+class MLP(nn.Module):
     """Two linear layers with an exact GELU between them, each followed by dropout: (T, C) to (T, C)."""
 
     def __init__(self, channels: int, width: int, dropout: float) -> None:
         super().__init__()
         self.fc1 = TokenLinear(channels, width)
-        self.act = nn.GELU()
-        self.drop1 = nn.Dropout(dropout)
         self.fc2 = TokenLinear(width, channels)
-        self.drop2 = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Runs the layers."""
-        hidden = self.fc1(tokens)
-        if not torch.is_grad_enabled() or is_compiling():
-            return self._finish(hidden)
-        # GELU's outputs, a quarter of all that training keeps, are computed again; that takes little time.
-        return checkpoint(self._finish, hidden, use_reentrant=False, preserve_rng_state=self.drop1.p > 0)
-
-    def _finish(self, hidden: Tensor) -> Tensor:
-        return self.drop2(self.fc2(self.drop1(self.act(hidden))))
+        drops = self.training and self.dropout.p > 0
+        if torch.is_grad_enabled() and not drops:
+            # GELU's outputs, a quarter of all that training keeps, are computed again; that takes little time.
+            return self.fc2.of_gelu(self.fc1(tokens))
+        return self.dropout(self.fc2(self.dropout(self.fc1.then_gelu(tokens))))
 
 
 class ResidualNorm(nn.LayerNorm):

@@ -7,8 +7,9 @@ from typing import Any, List, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from .encoder import Encoder, is_compiling
+from .encoder import Encoder
 from .patches import PatchLayout, in_strips
+from .token_linear import is_compiling
 
 # How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
 CACHED_TOKENS = 8192

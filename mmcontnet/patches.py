@@ -19,6 +19,11 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
 
 
+def split(tensor: Tensor, sizes: Sequence[int], dim: int = 0) -> Sequence[Tensor]:
+    """``torch.split`` whose gradient is not a copy of that of a single part."""
+    return (tensor,) if len(sizes) == 1 else tensor.split(sizes, dim)
+
+
 def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, outer: int, tokens: int) -> Tensor:
     """Applies a function of maps that keeps to outer patches in steps of a few images, or of a few rows of patches.
 
@@ -164,7 +169,7 @@ class PatchLayout:
         """Tokens (B * H * W, C) to maps (B, H, W, C)."""
         tiles = [tile for group in self.groups for tile in group]
         sizes = [sequences.count * run.length for sequences in self.inner() for run in sequences.runs]
-        maps = {tile: tile.join(part, self.batch) for tile, part in zip(tiles, tokens.split(sizes))}
+        maps = {tile: tile.join(part, self.batch) for tile, part in zip(tiles, split(tokens, sizes))}
         columns = [band for group in self.column_groups for band in group]
         rows = [band for group in self.row_groups for band in group]
         return concatenate([concatenate([maps[row, column] for column in columns], 2) for row in rows], 1)

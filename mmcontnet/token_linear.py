@@ -1,0 +1,149 @@
+"""Linear layers of tokens, on a CPU as 1x1 convolutions.
+
+oneDNN, which torch uses for convolutions, adds the bias on the way, can apply GELU there, too, and on AMD's processors
+is more than twice as fast as the BLAS that torch uses for linear layers.
+"""
+
+from typing import Any, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
+
+# Older versions of torch cannot tell.
+is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
+# Whether oneDNN can apply GELU to what a convolution has just computed, faster than GELU for itself.
+FUSES_GELU = (
+    hasattr(torch, 'get_autocast_dtype')
+    and torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability().startswith('AVX')
+)
+
+
+class TokenLinear(nn.Linear):
+    """A linear layer of tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (T, in_features) to (T, out_features)."""
+        return _linear(tokens, self.weight, self.bias)
+
+    def then_gelu(self, tokens: Tensor) -> Tensor:
+        """GELU, exact, of what the layer maps (T, in_features) to: (T, out_features)."""
+        dtype = _fused_dtype(tokens)
+        if dtype is None:
+            return F.gelu(self(tokens))
+        image = torch.ops.mkldnn._convolution_pointwise(
+            _to_image(tokens.to(dtype)),
+            self.weight.to(dtype)[:, :, None, None],
+            self.bias if self.bias is None else self.bias.to(dtype),
+            [0, 0],  # padding
+            [1, 1],  # stride
+            [1, 1],  # dilation
+            1,  # groups
+            'gelu',
+            [],
+            'none',  # of GELU's approximations
+        )
+        return _to_tokens(image)
+
+    def of_gelu(self, tokens: Tensor) -> Tensor:
+        """Maps GELU, exact, of (T, in_features) to (T, out_features); the backward pass computes GELU again."""
+        if is_compiling() or torch.jit.is_tracing():  # The compiler finds out for itself.
+            return self(F.gelu(tokens))
+        bias = self.bias if self.bias is None else self.bias.to(tokens.dtype)
+        return _LinearOfGELU.apply(tokens, self.weight.to(tokens.dtype), bias)
+
+
+class _LinearOfGELU(torch.autograd.Function):
+    """Keeps GELU's input for the backward pass, and not its output."""
+
+    @staticmethod
+    def forward(tokens: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        return _linear(F.gelu(tokens), weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs: Tuple[Tensor, Tensor, Optional[Tensor]], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+        tokens, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        activated = F.gelu(tokens) if wanted[1] else tokens  # Of the tokens themselves only the size is used.
+        grad_tokens, grad_weight, grad_bias = _linear_backward(grad, activated, weight, wanted)
+        if wanted[0]:
+            grad_tokens = torch.ops.aten.gelu_backward(grad_tokens, tokens)
+        return grad_tokens, grad_weight, grad_bias
+
+
+def _linear(tokens: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    if not _is_convolution(tokens):
+        return F.linear(tokens, weight, bias)
+    return _to_tokens(F.conv2d(_to_image(tokens), weight[:, :, None, None], bias))
+
+
+def _linear_backward(
+    grad: Tensor, tokens: Tensor, weight: Tensor, wanted: Tuple[bool, bool, bool]
+) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+    """The gradients of tokens, weight and bias, as far as they are wanted."""
+    if not _is_convolution(tokens):
+        return (
+            grad @ weight if wanted[0] else None,
+            grad.T @ tokens if wanted[1] else None,
+            grad.sum(0) if wanted[2] else None,
+        )
+    image, kernel, bias = torch.ops.aten.convolution_backward(
+        _to_image(grad),
+        _to_image(tokens),
+        weight[:, :, None, None],
+        [len(weight)],
+        [1, 1],  # stride
+        [0, 0],  # padding
+        [1, 1],  # dilation
+        False,  # transposed
+        [0, 0],  # output padding
+        1,  # groups
+        wanted,
+    )
+    return _to_tokens(image) if wanted[0] else None, kernel.flatten(1) if wanted[1] else None, bias
+
+
+def _is_convolution(tokens: Tensor) -> bool:
+    return tokens.device.type == 'cpu' and tokens.shape[0] > 0
+
+
+def _to_image(tokens: Tensor) -> Tensor:
+    """Tokens (T, C) as an image (1, C, 1, T), channels-last."""
+    if is_compiling():  # Of axes of length 1 the compiler loses the strides, and then the memory format.
+        size, channels = tokens.shape
+        return tokens.contiguous().as_strided((1, channels, 1, size), (tokens.numel(), 1, tokens.numel(), channels))
+    return tokens[None, None].permute(0, 3, 1, 2)
+
+
+def _to_tokens(image: Tensor) -> Tensor:
+    """An image (1, C, 1, T) as tokens (T, C)."""
+    # squeeze, since the gradient of an index would be copied into zeros.
+    return image.squeeze(2).squeeze(0).T
+
+
+def _fused_dtype(tokens: Tensor) -> Optional[torch.dtype]:
+    """In which dtype oneDNN may apply GELU; None where it may not, or where what it does would not be understood."""
+    if not (FUSES_GELU and torch.backends.mkldnn.enabled and _is_convolution(tokens)):
+        return None
+    if torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():
+        return None
+    dtype = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else tokens.dtype
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return None
+    return dtype if dtype in (torch.float32, torch.bfloat16) else None
+
+
+if FUSES_GELU and torch.ops.mkldnn._convolution_pointwise not in flop_registry:
+
+    @register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
+    def _count_flops(image: Sequence[int], kernel: Sequence[int], *args: Any, out_shape: Sequence[int]) -> int:
+        """What torch's counter does for a convolution, which it does not know under this name."""
+        return conv_flop_count(image, kernel, out_shape)
