@@ -54,7 +54,7 @@ class ConTBlock(nn.Module):
         Returns:
             tuple: What leaves the second encoder, (B, C, H, W), and the output of the block, None where it ends there.
         """
-        activated = F.relu(self.norm(x))
+        activated = F.relu(self.norm(x), inplace=True)
         if self.with_cp and torch.is_grad_enabled():
             # The norm stays outside: computed twice, it would update its statistics twice.
             encoded = checkpoint(self.encoders, activated, use_reentrant=False)
@@ -63,4 +63,6 @@ class ConTBlock(nn.Module):
         if self.conv is None:
             return encoded, None
         shortcut = x if self.shortcut is None else self.shortcut(activated)
-        return encoded, self.dropout(self.conv(encoded) + shortcut)
+        output = self.conv(encoded)
+        output += shortcut
+        return encoded, self.dropout(output)

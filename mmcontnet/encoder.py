@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .onednn import HAS_BFLOAT16
 from .patches import Run, Sequences, concatenate, split
 from .token_linear import TokenLinear
 
@@ -92,12 +93,22 @@ class PatchAttention(nn.Module):
             # In this order the gradient of the three is put together by a single copy.
             q, k, v = (part.transpose(1, 2) for part in x.unflatten(2, (3, self.heads, -1)).unbind(2))
             bias = None if position is None else position(group).to(q.dtype)
-            x = F.scaled_dot_product_attention(q, k, v, bias, dropout)
+            x = _attend(q, k, v, bias, dropout)
             x = x.transpose(1, 2).flatten(2)  # (n, N, C)
             # Projected here, so that the backward pass keeps no copy of what attention keeps already.
             x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             outputs += [part.flatten(0, 1) for part in split(x, [run.length for run in group], 1)]
         return F.dropout(concatenate(outputs), self.dropout, self.training)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[Tensor], dropout: float) -> Tensor:
+    """Scaled dot product attention of (n, heads, N, C / heads), to which the bias (1, heads, N, N) is added."""
+    inference = not dropout and not torch.is_grad_enabled()
+    if HAS_BFLOAT16 and inference and q.device.type == 'cpu' and q.dtype == torch.bfloat16:
+        # Patches are small: their logits cost less than a BLAS that does not know the processor's bfloat16.
+        logits = q * q.shape[-1] ** -0.5 @ k.mT
+        return (logits if bias is None else logits + bias).softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, bias, dropout)
 
 
 class MLP(nn.Module):

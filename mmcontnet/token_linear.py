@@ -12,14 +12,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
+from .onednn import FUSES_GELU, HAS_BFLOAT16
+
 # Older versions of torch cannot tell.
 is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
-# Whether oneDNN can apply GELU to what a convolution has just computed, faster than GELU for itself.
-FUSES_GELU = (
-    hasattr(torch, 'get_autocast_dtype')
-    and torch.backends.mkldnn.is_available()
-    and torch.backends.cpu.get_cpu_capability().startswith('AVX')
-)
 
 
 class TokenLinear(nn.Linear):
@@ -74,8 +70,8 @@ class _LinearOfGELU(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         activated = F.gelu(tokens) if wanted[1] else tokens  # Of the tokens themselves only the size is used.
         grad_tokens, grad_weight, grad_bias = _linear_backward(grad, activated, weight, wanted)
-        if wanted[0]:
-            grad_tokens = torch.ops.aten.gelu_backward(grad_tokens, tokens)
+        if wanted[0]:  # In place, since this is the largest of all gradients.
+            torch.ops.aten.gelu_backward.grad_input(grad_tokens, tokens, grad_input=grad_tokens)
         return grad_tokens, grad_weight, grad_bias
 
 
@@ -136,9 +132,7 @@ def _fused_dtype(tokens: Tensor) -> Optional[torch.dtype]:
     if torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():
         return None
     dtype = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else tokens.dtype
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return None
-    return dtype if dtype in (torch.float32, torch.bfloat16) else None
+    return dtype if dtype == torch.float32 or (dtype == torch.bfloat16 and HAS_BFLOAT16) else None
 
 
 if FUSES_GELU and torch.ops.mkldnn._convolution_pointwise not in flop_registry:
