@@ -95,10 +95,13 @@ class PatchAttention(nn.Module):
             bias = None if position is None else position(group).to(q.dtype)
             x = _attend(q, k, v, bias, dropout)
             x = x.transpose(1, 2).flatten(2)  # (n, N, C)
-            # Projected here, so that the backward pass keeps no copy of what attention keeps already.
-            x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            if torch.is_grad_enabled():  # The backward pass then keeps no copy of what attention keeps already.
+                x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             outputs += [part.flatten(0, 1) for part in split(x, [run.length for run in group], 1)]
-        return F.dropout(concatenate(outputs), self.dropout, self.training)
+        x = concatenate(outputs)
+        if not torch.is_grad_enabled():
+            x = self.proj(x)  # All at once is faster.
+        return F.dropout(x, self.dropout, self.training)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[Tensor], dropout: float) -> Tensor:
