@@ -128,8 +128,8 @@ class MLP(nn.Module):
         drops = self.training and self.dropout.p > 0
         if torch.is_grad_enabled() and not drops:
             # GELU's outputs, a quarter of all that training keeps, are computed again; that takes little time.
-            return self.fc2.of_gelu(self.fc1(tokens))
-        return self.dropout(self.fc2(self.dropout(self.fc1.then_gelu(tokens))))
+            return self.fc2(self.fc1(tokens), gelu='before')
+        return self.dropout(self.fc2(self.dropout(self.fc1(tokens, gelu='after'))))
 
 
 class ResidualNorm(nn.LayerNorm):

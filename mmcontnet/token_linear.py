@@ -4,13 +4,12 @@ oneDNN, which torch uses for convolutions, adds the bias on the way, can apply G
 is more than twice as fast as the BLAS that torch uses for linear layers.
 """
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
 from .onednn import FUSES_GELU, HAS_BFLOAT16
 
@@ -19,37 +18,28 @@ is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 class TokenLinear(nn.Linear):
-    """A linear layer of tokens."""
+    """A linear layer of tokens, alone or with the exact GELU next to it."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps (T, in_features) to (T, out_features)."""
-        return _linear(tokens, self.weight, self.bias)
+    def forward(self, tokens: Tensor, gelu: Optional[str] = None) -> Tensor:
+        """Maps (T, in_features) to (T, out_features).
 
-    def then_gelu(self, tokens: Tensor) -> Tensor:
-        """GELU, exact, of what the layer maps (T, in_features) to: (T, out_features)."""
-        dtype = _fused_dtype(tokens)
+        Args:
+            tokens (Tensor): (T, in_features).
+            gelu (str | None): ``'before'`` maps GELU of the tokens, which the backward pass computes again; ``'after'``
+                returns GELU of what the tokens are mapped to. Defaults to None, no GELU.
+        """
+        weight, bias = self.weight, self.bias
+        traced = is_compiling() or torch.jit.is_tracing()
+        if gelu is None:
+            return _linear(tokens, weight, bias)
+        if gelu == 'before':
+            if traced:
+                return _linear(F.gelu(tokens), weight, bias)
+            return _LinearOfGELU.apply(tokens, *_cast(weight, bias, tokens.dtype))
+        dtype = None if traced else _fused_dtype(tokens)
         if dtype is None:
-            return F.gelu(self(tokens))
-        image = torch.ops.mkldnn._convolution_pointwise(
-            _to_image(tokens.to(dtype)),
-            self.weight.to(dtype)[:, :, None, None],
-            self.bias if self.bias is None else self.bias.to(dtype),
-            [0, 0],  # padding
-            [1, 1],  # stride
-            [1, 1],  # dilation
-            1,  # groups
-            'gelu',
-            [],
-            'none',  # of GELU's approximations
-        )
-        return _to_tokens(image)
-
-    def of_gelu(self, tokens: Tensor) -> Tensor:
-        """Maps GELU, exact, of (T, in_features) to (T, out_features); the backward pass computes GELU again."""
-        if is_compiling() or torch.jit.is_tracing():  # The compiler finds out for itself.
-            return self(F.gelu(tokens))
-        bias = self.bias if self.bias is None else self.bias.to(tokens.dtype)
-        return _LinearOfGELU.apply(tokens, self.weight.to(tokens.dtype), bias)
+            return F.gelu(_linear(tokens, weight, bias))
+        return _gelu_of_linear(tokens.to(dtype), *_cast(weight, bias, dtype))
 
 
 class _LinearOfGELU(torch.autograd.Function):
@@ -79,6 +69,23 @@ def _linear(tokens: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
     if not _is_convolution(tokens):
         return F.linear(tokens, weight, bias)
     return _to_tokens(F.conv2d(_to_image(tokens), weight[:, :, None, None], bias))
+
+
+def _gelu_of_linear(tokens: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    """GELU by oneDNN; without a backward pass."""
+    image = torch.ops.mkldnn._convolution_pointwise(
+        _to_image(tokens),
+        weight[:, :, None, None],
+        bias,
+        [0, 0],  # padding
+        [1, 1],  # stride
+        [1, 1],  # dilation
+        1,  # groups
+        'gelu',
+        [],
+        'none',  # of GELU's approximations
+    )
+    return _to_tokens(image)
 
 
 def _linear_backward(
@@ -125,19 +132,13 @@ def _to_tokens(image: Tensor) -> Tensor:
     return image.squeeze(2).squeeze(0).T
 
 
+def _cast(weight: Tensor, bias: Optional[Tensor], dtype: torch.dtype) -> Tuple[Tensor, Optional[Tensor]]:
+    return weight.to(dtype), bias if bias is None else bias.to(dtype)
+
+
 def _fused_dtype(tokens: Tensor) -> Optional[torch.dtype]:
-    """In which dtype oneDNN may apply GELU; None where it may not, or where what it does would not be understood."""
-    if not (FUSES_GELU and torch.backends.mkldnn.enabled and _is_convolution(tokens)):
-        return None
-    if torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():
+    """In which dtype oneDNN may apply GELU; None where it may not."""
+    if not (FUSES_GELU and torch.backends.mkldnn.enabled and _is_convolution(tokens)) or torch.is_grad_enabled():
         return None
     dtype = torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else tokens.dtype
     return dtype if dtype == torch.float32 or (dtype == torch.bfloat16 and HAS_BFLOAT16) else None
-
-
-if FUSES_GELU and torch.ops.mkldnn._convolution_pointwise not in flop_registry:
-
-    @register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
-    def _count_flops(image: Sequence[int], kernel: Sequence[int], *args: Any, out_shape: Sequence[int]) -> int:
-        """What torch's counter does for a convolution, which it does not know under this name."""
-        return conv_flop_count(image, kernel, out_shape)
