@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .mode import is_inference
 from .onednn import HAS_BFLOAT16
 from .patches import Run, Sequences, concatenate, split
 from .token_linear import TokenLinear
@@ -95,19 +96,18 @@ class PatchAttention(nn.Module):
             bias = None if position is None else position(group).to(q.dtype)
             x = _attend(q, k, v, bias, dropout)
             x = x.transpose(1, 2).flatten(2)  # (n, N, C)
-            if torch.is_grad_enabled():  # The backward pass then keeps no copy of what attention keeps already.
+            if not is_inference():  # The backward pass then keeps no copy of what attention keeps already.
                 x = self.proj(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             outputs += [part.flatten(0, 1) for part in split(x, [run.length for run in group], 1)]
         x = concatenate(outputs)
-        if not torch.is_grad_enabled():
+        if is_inference():
             x = self.proj(x)  # All at once is faster.
         return F.dropout(x, self.dropout, self.training)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Optional[Tensor], dropout: float) -> Tensor:
     """Scaled dot product attention of (n, heads, N, C / heads), to which the bias (1, heads, N, N) is added."""
-    inference = not dropout and not torch.is_grad_enabled()
-    if HAS_BFLOAT16 and inference and q.device.type == 'cpu' and q.dtype == torch.bfloat16:
+    if HAS_BFLOAT16 and is_inference() and not dropout and q.device.type == 'cpu' and q.dtype == torch.bfloat16:
         # Patches are small: their logits cost less than a BLAS that does not know the processor's bfloat16.
         logits = q * q.shape[-1] ** -0.5 @ k.mT
         return (logits if bias is None else logits + bias).softmax(-1) @ v
@@ -126,7 +126,7 @@ class MLP(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Runs the layers."""
         drops = self.training and self.dropout.p > 0
-        if torch.is_grad_enabled() and not drops:
+        if not is_inference() and not drops:
             # GELU's outputs, a quarter of all that training keeps, are computed again; that takes little time.
             return self.fc2(self.fc1(tokens), gelu='before')
         return self.dropout(self.fc2(self.dropout(self.fc1(tokens, gelu='after'))))

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from .encoder import Encoder
+from .mode import is_compiling, is_exporting, is_inference
 from .patches import PatchLayout, in_strips
-from .token_linear import is_compiling
 
 # How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
 CACHED_TOKENS = 8192
-# Older versions of torch can do neither.
+# Older versions of torch do not take it.
 HAS_OPERATOR = hasattr(torch.library, 'register_fake')
-is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
 
 
 class EncoderPair(nn.ModuleList):
@@ -34,7 +33,7 @@ class EncoderPair(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H, W)."""
-        cpu_inference = x.device.type == 'cpu' and not torch.is_grad_enabled()
+        cpu_inference = x.device.type == 'cpu' and is_inference()
         if HAS_OPERATOR and not self.training and (is_exporting() or (cpu_inference and is_compiling())):
             return torch.ops.mmcontnet.encode(x, list(self.parameters()), self.settings)
         x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
@@ -47,7 +46,8 @@ class EncoderPair(nn.ModuleList):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to (B, H, W, C)."""
-        layout = PatchLayout(*x.shape[:3], *self.patch_sizes)
+        batch, height, width = map(int, x.shape[:3])  # Tensors, where torch.jit traces.
+        layout = PatchLayout(batch, height, width, *self.patch_sizes)
         tokens = layout.cut(x)
         tokens = self[0](tokens, layout.inner())
         tokens = self[1](tokens, layout.outer())

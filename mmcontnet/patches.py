@@ -36,7 +36,7 @@ def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, outer: int, token
     Returns:
         Tensor: Maps (B, H, W, C), what the function returns for all at once.
     """
-    height, width = x.shape[1:3]
+    height, width = map(int, x.shape[1:3])  # Tensors, where torch.jit traces.
     images = max(1, tokens // (height * width))
     rows = max(1, tokens // (width * outer)) * outer
     return concatenate(

@@ -11,10 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .mode import is_compiling
 from .onednn import FUSES_GELU, HAS_BFLOAT16
-
-# Older versions of torch cannot tell.
-is_compiling = getattr(torch.compiler, 'is_compiling', lambda: False)
 
 
 class TokenLinear(nn.Linear):

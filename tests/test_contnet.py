@@ -256,6 +256,18 @@ def test_empty_batch_and_single_image(tiny):
         assert [out.shape[0] for out in outs] == [batch] * 4
 
 
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+@pytest.mark.parametrize('grad', [False, True])
+@pytest.mark.parametrize('position', ['absolute', 'relative'])
+def test_trace(tiny, position, grad):
+    model = build(**tiny, position=position)
+    x = torch.randn(1, 3, 70, 90)
+    with torch.set_grad_enabled(grad):
+        traced = torch.jit.trace(model, x, strict=False)
+    for out, expected in zip(traced(x), model(x)):
+        close(out, expected)
+
+
 @pytest.mark.parametrize('size', [(64, 64), (70, 90)])
 def test_compile(tiny, size):
     model = build(**tiny)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from conftest import ROOT
+from mmengine.analysis import get_model_complexity_info
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mmcontnet.cost import BACKBONES, bind, build, count_macs, count_parameters, on_meta, tensors
@@ -16,6 +17,15 @@ def test_counts_on_the_meta_device_are_those_of_a_real_run(name):
         macs = count_macs(bind(on_meta(model), images.to('meta')))
         assert count_macs(bind(model, images)) == macs
     assert 0 < macs.attention < macs.total
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+def test_mmengine_counts_as_much():
+    model = build('conts')
+    images = torch.empty(1, 3, 100, 150, device='meta')
+    macs = count_macs(bind(on_meta(model), images))
+    counted = get_model_complexity_info(model, (3, 100, 150), show_table=False, show_arch=False)
+    assert counted['flops'] == pytest.approx(macs.total - macs.attention, rel=0.01)
 
 
 def test_second_stage_sees_a_thousand_proposals():
