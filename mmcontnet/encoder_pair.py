@@ -11,7 +11,7 @@ from .encoder import Encoder
 from .mode import is_compiling, is_exporting, is_inference
 from .patches import PatchLayout, in_strips
 
-# How many tokens of a map pass through the encoders at once in inference on a CPU; the fastest of 2, 4, 8 and 16 Ki.
+# How many tokens of a map pass through the encoders at once in inference on a CPU; docs/performance.md has others.
 CACHED_TOKENS = 8192
 # Older versions of torch do not take it.
 HAS_OPERATOR = hasattr(torch.library, 'register_fake')
