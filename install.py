@@ -36,7 +36,7 @@ from torch.utils.cpp_extension import CUDA_HOME
 print(version('torch'), torch.version.cuda or '', int(torch.cuda.is_available()), CUDA_HOME or '', sep='|')
 """
 READ_OPS = 'import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version(), sep="|")'
-READ_REQUIREMENTS = 'from mmcontnet.toolbox import mmpretrain_requirements as read; print(*read(), sep="|")'
+READ_REQUIREMENTS = 'from mmcontnet.toolboxes import mmpretrain_requirements as read; print(*read(), sep="|")'
 READ_MMPRETRAIN = 'import mmpretrain.models; print(mmpretrain.__version__)'
 VERIFY = """
 import mmcv.ops, mmdet, mmseg, mmcontnet, torch

@@ -2,10 +2,10 @@
 
 __version__ = '0.1.0'
 
-from . import hooks  # noqa: F401 (registers them)
-from .contnet import ConTNet
-from .safe_globals import register_safe_globals
+from .engine import hooks  # noqa: F401 (registers them)
+from .models import ConTNet
+from .weights.reading import register_reading
 
-register_safe_globals()
+register_reading()
 
 __all__ = ['ConTNet']

@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from mmcontnet.models.encoder import AbsolutePosition
+
 
 def pad_map(x, size, value):
     """Pads (B, C, H, W) at the bottom and right to multiples of size."""
@@ -13,9 +15,17 @@ def pad_map(x, size, value):
 def attend(attn, tokens, bias):
     """Multi-head self-attention of one sequence (N, C)."""
     length, channels = tokens.shape
-    q, k, v = attn.qkv(tokens).view(length, 3, attn.heads, channels // attn.heads).permute(1, 2, 0, 3)
+    qkv = F.linear(tokens, attn.qkv.weight, attn.qkv.bias)
+    q, k, v = qkv.view(length, 3, attn.heads, channels // attn.heads).permute(1, 2, 0, 3)
     logits = q @ k.transpose(1, 2) * (channels // attn.heads) ** -0.5 + bias
-    return attn.proj((logits.softmax(-1) @ v).transpose(0, 1).reshape(length, channels))
+    values = (logits.softmax(-1) @ v).transpose(0, 1).reshape(length, channels)
+    return F.linear(values, attn.proj.weight, attn.proj.bias)
+
+
+def mlp(layers, tokens):
+    """Two linear layers with GELU between them, on tokens (N, C)."""
+    hidden = F.gelu(F.linear(tokens, layers.fc1.weight, layers.fc1.bias))
+    return F.linear(hidden, layers.fc2.weight, layers.fc2.bias)
 
 
 def encode(encoder, x, patch_size, padding=0.0):
@@ -33,7 +43,7 @@ def encode(encoder, x, patch_size, padding=0.0):
                 places = inside.nonzero()  # (N, 2)
                 tokens = padded[(image, slice(None), *window)][:, inside].T
                 bias = torch.zeros(heads, 1, 1)
-                if encoder.absolute:
+                if isinstance(encoder.position, AbsolutePosition):
                     rows = encoder.position.rows[places[:, 0], 0]
                     columns = encoder.position.columns[0, places[:, 1]]
                     tokens = tokens + torch.cat([rows, columns], 1)
@@ -42,10 +52,10 @@ def encode(encoder, x, patch_size, padding=0.0):
                     bias = encoder.position.table[delta[..., 0] * (2 * patch_size - 1) + delta[..., 1]].permute(2, 0, 1)
                 if encoder.pre_norm:
                     tokens = tokens + attend(encoder.attn, encoder.norm1(tokens), bias)
-                    tokens = tokens + encoder.mlp(encoder.norm2(tokens))
+                    tokens = tokens + mlp(encoder.mlp, encoder.norm2(tokens))
                 else:
-                    tokens = encoder.norm1(tokens, attend(encoder.attn, tokens, bias))
-                    tokens = encoder.norm2(tokens, encoder.mlp(tokens))
+                    tokens = encoder.norm1(tokens + attend(encoder.attn, tokens, bias))
+                    tokens = encoder.norm2(tokens + mlp(encoder.mlp, tokens))
                 out[(image, slice(None), *window)][:, inside] = tokens.T
     return out[:, :, :height, :width]
 
@@ -58,7 +68,7 @@ def forward(model, x):
         for block in stage:
             activated = F.relu(block.norm(x))
             encoded = activated
-            for encoder, size in zip(block.encoders, block.encoders.patch_sizes):
+            for encoder, size in ((encoder, encoder.attn.patch_size) for encoder in block.encoders):
                 encoded = encode(encoder, encoded, size)
             shortcut = x if block.shortcut is None else block.shortcut(activated)
             x = block.conv(encoded) + shortcut

@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT
 from helpers import run
 
-from mmcontnet.checkpoint import read_checkpoint
+from mmcontnet.weights.reading import read_checkpoint
 
 CONFIG = f"""
 _base_ = '{ROOT}/demo/retinanet_conts_shapes.py'

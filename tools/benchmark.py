@@ -23,12 +23,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from mmcontnet.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
-from mmcontnet.tables import markdown_table, output_file
+from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
+from mmcontnet.evaluation.tables import markdown_table, output_file
+from mmcontnet.progress import track_progress
 
 WARM_UP = 3
 HEADER = ('model', 'images', 'median (ms)', 'ratio to the first (quartiles)', 'GMACs', 'of the peak', 'memory (MiB)')
@@ -72,7 +72,7 @@ def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List
     """What is timed: a forward pass; in training also the backward pass of the sum of the outputs' means.
 
     Args:
-        model (nn.Module): From :func:`mmcontnet.cost.build`.
+        model (nn.Module): From :func:`mmcontnet.evaluation.cost.build`.
         images (Tensor): (B, 3, H, W).
         mode (Mode): How to run it.
 
@@ -194,7 +194,7 @@ def compare(
         warm_up(name, step)
     rounds = [
         [measure_time(run, mode.device) for run in (*steps, product.run)]
-        for _ in track_iter_progress(range(repeats), file=sys.stderr)
+        for _ in track_progress(range(repeats), 'x'.join(map(str, shape)))
     ]
     *seconds, product_seconds = np.transpose(rounds)
     results = []

@@ -11,7 +11,7 @@ import sys
 
 from mmengine.config import Config, DictAction
 
-from mmcontnet.data_checks import check_config, summarise
+from mmcontnet.datasets.check_config import check_config, summarise
 
 
 def main() -> None:

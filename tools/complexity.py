@@ -8,19 +8,18 @@ does: backbone, neck and heads, the second stage on 1000 proposals (masks: 100),
 
 import argparse
 import json
-import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
-from mmcontnet.cost import bind, build, count_macs, count_parameters, on_meta
-from mmcontnet.published import Row, load_tables
-from mmcontnet.tables import markdown_table, output_file
+from mmcontnet.evaluation.cost import bind, build, count_macs, count_parameters, on_meta
+from mmcontnet.evaluation.published import Row, load_tables
+from mmcontnet.evaluation.tables import markdown_table, output_file
+from mmcontnet.progress import track_progress
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 # Height and width of the images of each table.
@@ -125,7 +124,7 @@ def main() -> None:
     warnings.simplefilter('ignore')  # The toolboxes warn about themselves.
     rows = [(table.title, row) for table in load_tables() for row in table.rows]
     results = []
-    for title, row in track_iter_progress(rows, file=sys.stderr):
+    for title, row in track_progress(rows, 'Models'):
         results.append(dict(table=title, **measure(row, SIZES[title])))
     for title, (height, width) in SIZES.items():
         cells = [format_row(result) for result in results if result['table'] == title]

@@ -4,13 +4,14 @@ python tools/convert_checkpoint.py SRC DST
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import torch
 
-from mmcontnet.checkpoint import convert_official, infer_settings, read_checkpoint
+from mmcontnet.fileio import whole_file
+from mmcontnet.weights.official import convert_official, infer_settings
+from mmcontnet.weights.reading import read_checkpoint
 
 
 def main() -> None:
@@ -28,9 +29,8 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f'{args.src}: {error}')
     args.dst.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = args.dst.with_name(f'{args.dst.name}.part')
-    torch.save(dict(state_dict=state_dict), unfinished)
-    os.replace(unfinished, args.dst)
+    with whole_file(args.dst) as file:
+        torch.save(dict(state_dict=state_dict), file)
     settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
     print(f'{len(state_dict)} weights written to {args.dst}')
     print(f'The backbone is ConTNet({settings}).')

@@ -14,8 +14,9 @@ from typing import Dict, List
 
 import mmcv
 import numpy as np
-from mmengine.utils import track_iter_progress
 from pycocotools.coco import COCO
+
+from mmcontnet.progress import track_progress
 
 SPLITS = ('train', 'val')
 
@@ -31,7 +32,7 @@ def write_crops(coco: COCO, objects: List[Dict], images: Path, out: Path) -> Non
     by_image: Dict[int, List[Dict]] = {}
     for annotation in objects:
         by_image.setdefault(annotation['image_id'], []).append(annotation)
-    for image_id, annotations in track_iter_progress(list(by_image.items())):
+    for image_id, annotations in track_progress(by_image.items(), out.name, len(by_image)):
         image = mmcv.imread(str(images / coco.imgs[image_id]['file_name']))
         for annotation in annotations:
             x, y, width, height = annotation['bbox']

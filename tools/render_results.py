@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmcontnet.results import read_results, render_results
+from mmcontnet.evaluation.results import read_results, render_results
 
 
 def main() -> None:

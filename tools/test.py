@@ -10,9 +10,9 @@ usage: python tools/test.py CONFIG CHECKPOINT [--table FILE] [--work-dir DIR] [-
 import argparse
 import sys
 
-from mmcontnet.command_line import run_entry_point
-from mmcontnet.hooks import ResultsHook, StrictLoadHook
-from mmcontnet.tables import output_file
+from mmcontnet.engine.entry_points import run_entry_point
+from mmcontnet.engine.hooks import ResultsHook, StrictLoadHook
+from mmcontnet.evaluation.tables import output_file
 
 
 def main() -> None:

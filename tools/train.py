@@ -10,8 +10,8 @@ the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 import argparse
 import sys
 
-from mmcontnet.command_line import run_entry_point
-from mmcontnet.hooks import CompileHook
+from mmcontnet.engine.entry_points import run_entry_point
+from mmcontnet.engine.hooks import CompileHook
 
 
 def main() -> None:

@@ -1,0 +1,36 @@
+"""A test ends with its row of the published tables."""
+
+from pathlib import Path
+from typing import Dict, Optional
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ...evaluation.results import append_result, measured, render_results
+
+
+@HOOKS.register_module()
+class ResultsHook(Hook):
+    """Prints what was measured beside what is published, and keeps it.
+
+    Args:
+        file (str | None): File to which the measured row is added as a line of JSON. Defaults to None.
+    """
+
+    # After the hooks that log the metrics.
+    priority = 'LOWEST'
+
+    def __init__(self, file: Optional[str] = None) -> None:
+        self.file = file and Path(file)
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
+        """Prints and keeps the row."""
+        result = measured(runner.cfg.filename, runner.cfg.load_from, metrics or {})
+        if not is_main_process() or not result.metrics:
+            return
+        print(f'\n{render_results([result])}\n')
+        if self.file:
+            append_result(self.file, result)
+            print(f'Added to {self.file}; all rows as tables: python tools/render_results.py {self.file}')

@@ -1,0 +1,152 @@
+"""The transformer encoder of ConTNet (paper, section 3.2): position, self-attention inside patches, MLP.
+
+It works on maps (B, H, W, C); only attention knows patches.
+"""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..ops import mlp, patch_attention, tile
+from .layers import Linear
+
+
+class AbsolutePosition(nn.Module):
+    """A learnable vector for each row of a patch and one for each column, added to the tokens.
+
+    Rows go to the first half of the channels and columns to the second.
+
+    Args:
+        channels (int): Number of channels, C; even.
+        patch_size (int): Height and width of a patch, p.
+    """
+
+    def __init__(self, channels: int, patch_size: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.zeros(patch_size, 1, channels // 2))
+        self.columns = nn.Parameter(torch.zeros(1, patch_size, channels // 2))
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, None]:
+        """Maps (B, H, W, C) to the same with their positions, and no bias of the attention logits."""
+        size = self.rows.shape[0]
+        patch = torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2)  # (p, p, C)
+        return x + tile(patch, *x.shape[1:3]), None
+
+
+class RelativePosition(nn.Module):
+    """A learnable term of the attention logits for each offset between two pixels of a patch and each head.
+
+    Args:
+        heads (int): Number of attention heads.
+        patch_size (int): Height and width of a patch, p.
+    """
+
+    def __init__(self, heads: int, patch_size: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros((2 * patch_size - 1) ** 2, heads))
+        nn.init.trunc_normal_(self.table, std=0.02)
+        span = 2 * patch_size - 1
+        line = torch.arange(patch_size)
+        # Differences of these are differences of rows and of columns at once.
+        pixels = (line[:, None] * span + line).flatten()
+        offsets = pixels[:, None] - pixels + (patch_size - 1) * (span + 1)  # (p * p, p * p)
+        self.register_buffer('offsets', offsets, persistent=False)
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Maps as they are, and the bias (heads, p * p, p * p) of the attention logits."""
+        return x, self.table[self.offsets].permute(2, 0, 1)
+
+
+class PatchAttention(nn.Module):
+    """Multi-head self-attention inside patches: (B, H, W, C) to (B, H, W, C).
+
+    Args:
+        channels (int): Number of channels, C.
+        patch_size (int): Height and width of a patch.
+        heads (int): Number of heads.
+        qkv_bias (bool): Whether queries, keys and values have a bias.
+        dropout (float): Dropout rate of the attention weights and of the output.
+    """
+
+    def __init__(self, channels: int, patch_size: int, heads: int, qkv_bias: bool, dropout: float) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = Linear(channels, channels)
+
+    def forward(self, x: Tensor, bias: Optional[Tensor]) -> Tensor:
+        """Attends, with a bias (heads, p * p, p * p) of the logits or without."""
+        dropout = self.dropout if self.training else 0.0
+        x = patch_attention(self.qkv(x), self.heads, self.patch_size, bias, dropout)
+        return F.dropout(self.proj(x), dropout)
+
+
+class MLP(nn.Module):
+    """Two linear layers with an exact GELU between them, each followed by dropout: (B, H, W, C) to (B, H, W, C).
+
+    They are computed together, so hooks of the two are not called.
+
+    Args:
+        channels (int): Number of channels, C.
+        width (int): Channels between the layers.
+        dropout (float): Dropout rate.
+    """
+
+    def __init__(self, channels: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = Linear(channels, width)
+        self.fc2 = Linear(width, channels)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the layers."""
+        dropout = self.dropout if self.training else 0.0
+        return mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, dropout)
+
+
+class Encoder(nn.Module):
+    """Transformer encoder over the patches of one size: (B, H, W, C) to (B, H, W, C).
+
+    Args:
+        channels (int): Number of channels, C.
+        patch_size (int): Height and width of a patch, p.
+        heads (int): Number of attention heads.
+        mlp_width (int): Hidden width of the MLP.
+        dropout (float): Dropout rate.
+        position (str): ``'absolute'`` or ``'relative'``.
+        qkv_bias (bool): Whether queries, keys and values have a bias.
+        pre_norm (bool): Whether the norms come before attention and MLP instead of after the sums.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        patch_size: int,
+        heads: int,
+        mlp_width: int,
+        dropout: float,
+        position: str,
+        qkv_bias: bool,
+        pre_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        absolute = position == 'absolute'
+        self.position = AbsolutePosition(channels, patch_size) if absolute else RelativePosition(heads, patch_size)
+        self.attn = PatchAttention(channels, patch_size, heads, qkv_bias, dropout)
+        self.norm1 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, mlp_width, dropout)
+        self.norm2 = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encodes."""
+        x, bias = self.position(x)
+        if self.pre_norm:
+            x = x + self.attn(self.norm1(x), bias)
+            return x + self.mlp(self.norm2(x))
+        x = self.norm1(x + self.attn(x, bias))
+        return self.norm2(x + self.mlp(x))

@@ -1,0 +1,45 @@
+"""Layers of maps."""
+
+from typing import Any, Dict
+
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+from ..ops import conv2d, linear
+
+
+class Linear(nn.Linear):
+    """A linear layer of maps: (B, H, W, in_features) to (B, H, W, out_features)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the layer."""
+        return linear(x, self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution without bias, of a square kernel: (B, in_channels, H, W) to (B, out_channels, H', W')."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1
+    ) -> None:
+        padding = dilation * (kernel_size // 2)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Applies the convolution."""
+        return conv2d(x, self.weight, self.stride[0], self.padding[0], self.dilation[0])
+
+
+def build_norm(norm_cfg: Dict[str, Any], channels: int) -> nn.Module:
+    """Builds the norm of so many channels.
+
+    Raises:
+        ValueError: ``norm_cfg`` is no config of a norm, or none for so many channels.
+    """
+    try:
+        return build_norm_layer(norm_cfg, channels)[1]
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"norm_cfg is {norm_cfg!r}; expected a norm of {channels} channels, as dict(type='BN') or "
+            f"dict(type='GN', num_groups=8): {error!r}"
+        ) from error

@@ -1,0 +1,246 @@
+"""Convolutions, linear layers and MLPs of maps.
+
+On a CPU linear layers are computed as 1x1 convolutions. oneDNN, which torch uses for convolutions, adds the bias on the
+way, can apply GELU there, too, and on AMD's processors is more than twice as fast as the BLAS that torch uses
+otherwise.
+"""
+
+from math import prod
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
+
+from .library import register, register_backward
+from .target import FUSES_GELU, HAS_BFLOAT16, Target, autocast, is_inference, target
+
+
+def conv2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
+    """``torch.nn.functional.conv2d`` of maps (B, C, H, W)."""
+    if target(x) is not Target.COMPILER:
+        return F.conv2d(x, weight, None, stride, padding, dilation)
+    # The compiler cannot lower a convolution of channels-last maps of which batch, height and width are symbols. So it
+    # sees an operator of contiguous maps (B, H, W, C).
+    x, weight = autocast(x, weight)
+    x = x.permute(0, 2, 3, 1).contiguous()
+    return torch.ops.mmcontnet.convolution(x, weight, None, stride, padding, dilation).permute(0, 3, 1, 2)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+    """``torch.nn.functional.linear`` of maps (B, H, W, C)."""
+    where = target(x)
+    if where is Target.COMPILER:
+        x, weight, bias = autocast(x, weight, bias)
+        return torch.ops.mmcontnet.convolution(x, weight[:, :, None, None], bias, 1, 0, 1)
+    if where is Target.CPU and x.numel():
+        return _of_image(F.conv2d(_to_image(x), weight[:, :, None, None], bias), x)
+    return F.linear(x, weight, bias)
+
+
+def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, dropout: float = 0.0) -> Tensor:
+    """Two linear layers with an exact GELU between them, each followed by dropout.
+
+    Args:
+        x (Tensor): Maps (B, H, W, C).
+        weight1 (Tensor): (D, C).
+        bias1 (Tensor): (D,).
+        weight2 (Tensor): (C, D).
+        bias2 (Tensor): (C,).
+        dropout (float): Dropout rate. Defaults to 0.
+
+    Returns:
+        Tensor: (B, H, W, C).
+    """
+    where = target(x)
+    if where not in (Target.CPU, Target.COMPILER) or dropout:
+        return reference_mlp(x, weight1, bias1, weight2, bias2, dropout)
+    arguments = autocast(x, weight1, bias1, weight2, bias2)
+    if is_inference():
+        return _mlp(*arguments) if where is Target.CPU else torch.ops.mmcontnet.mlp(*arguments)
+    return torch.ops.mmcontnet.mlp_training(*arguments)[0]
+
+
+def reference_mlp(
+    x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, dropout: float = 0.0
+) -> Tensor:
+    """What :func:`mlp` computes, layer by layer."""
+    x = F.dropout(F.gelu(linear(x, weight1, bias1)), dropout)
+    return F.dropout(linear(x, weight2, bias2), dropout)
+
+
+def _to_image(x: Tensor) -> Tensor:
+    """Maps (B, H, W, C) as a channels-last image (1, C, 1, B * H * W), the shape in which oneDNN is fastest."""
+    return x.reshape(1, 1, -1, x.shape[3]).permute(0, 3, 1, 2)
+
+
+def _of_image(image: Tensor, x: Tensor) -> Tensor:
+    """An image (1, C, 1, B * H * W) as maps (B, H, W, C), with the batch, height and width of ``x``."""
+    return image.permute(0, 2, 3, 1).reshape(*x.shape[:3], image.shape[1])
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int, padding: int, dilation: int) -> Tensor:
+    if stride == 1 and weight.shape[2:] == (1, 1):
+        return linear(x, weight[:, :, 0, 0], bias)
+    x = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, padding, dilation)
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _convolution_shape(x: Tensor, weight: Tensor, _: Any, stride: int, padding: int, dilation: int) -> Tensor:
+    sides = [
+        (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        for side, kernel in zip(x.shape[1:3], weight.shape[2:])
+    ]
+    return x.new_empty(x.shape[0], *sides, weight.shape[0])
+
+
+def _convolution_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int, wanted: List[bool]
+) -> Tuple[Tensor, ...]:
+    """The gradients of maps, weight and bias; empty tensors where they are not wanted."""
+    grad_image, image = grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2)
+    if stride == 1 and weight.shape[2:] == (1, 1) and x.numel():
+        grad_image, image = _to_image(grad), _to_image(x)
+    grad_image, *gradients = torch.ops.aten.convolution_backward(
+        grad_image,
+        image,
+        weight,
+        [weight.shape[0]],
+        [stride, stride],
+        [padding, padding],
+        [dilation, dilation],
+        False,  # transposed
+        [0, 0],  # output padding
+        1,  # groups
+        wanted,
+    )
+    grad_x = grad_image.permute(0, 2, 3, 1).reshape(x.shape) if wanted[0] else None
+    return tuple(x.new_empty(0) if gradient is None else gradient.contiguous() for gradient in (grad_x, *gradients))
+
+
+def _convolution_gradient_shapes(grad: Tensor, x: Tensor, weight: Tensor, *others: Any) -> Tuple[Tensor, ...]:
+    shapes = (x.shape, weight.shape, weight.shape[:1])
+    return tuple(x.new_empty(shape if wanted else 0) for shape, wanted in zip(shapes, others[-1]))
+
+
+def _count_convolution_flops(
+    image: Sequence[int], kernel: Sequence[int], *args: Any, out_shape: Sequence[int], **kwargs: Any
+) -> int:
+    return conv_flop_count(image, kernel, out_shape)
+
+
+def _gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    known = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and HAS_BFLOAT16)
+    if not (FUSES_GELU and torch.backends.mkldnn.enabled and x.device.type == 'cpu' and known and x.numel()):
+        return F.gelu(linear(x, weight, bias))
+    image = torch.ops.mkldnn._convolution_pointwise(
+        _to_image(x),
+        weight[:, :, None, None],
+        bias,
+        [0, 0],  # padding
+        [1, 1],  # stride
+        [1, 1],  # dilation
+        1,  # groups
+        'gelu',
+        [],
+        'none',  # of GELU's approximations
+    )
+    return _of_image(image, x)
+
+
+def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+    return linear(_gelu_of_linear(x, weight1, bias1), weight2, bias2)
+
+
+def _mlp_training(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tuple[Tensor, Tensor]:
+    """The output, and what GELU is applied to.
+
+    GELU's outputs, a quarter of all that the training of an encoder would keep, are computed again.
+    """
+    hidden = linear(x, weight1, bias1)
+    return linear(F.gelu(hidden), weight2, bias2), hidden
+
+
+def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """The operations of two products, from the shapes of the arguments."""
+    return 2 * 2 * prod(x) * weight1[0]
+
+
+def _mlp_backward(
+    grad: Tensor, x: Tensor, hidden: Tensor, weight1: Tensor, weight2: Tensor
+) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def linear_backward(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        gradients = _convolution_backward(grad, x, weight[:, :, None, None], 1, 0, 1, [True] * 3)
+        return gradients[0], gradients[1].flatten(1), gradients[2]
+
+    grad_hidden, grad_weight2, grad_bias2 = linear_backward(grad, F.gelu(hidden), weight2)
+    # In place, since this is the largest of all gradients.
+    torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+    grad_x, grad_weight1, grad_bias1 = linear_backward(grad_hidden, x, weight1)
+    return grad_x, grad_weight1, grad_bias1, grad_weight2, grad_bias2
+
+
+def _save_convolution(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    x, weight, _, *ctx.geometry = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward_of_convolution(ctx: Any, grad: Tensor) -> Sequence[Optional[Tensor]]:
+    wanted = list(ctx.needs_input_grad[:3])
+    gradients = torch.ops.mmcontnet.convolution_backward(grad, *ctx.saved_tensors, *ctx.geometry, wanted)
+    return *(gradient if want else None for gradient, want in zip(gradients, wanted)), None, None, None
+
+
+def _save_mlp(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
+    x, weight1, _, weight2, _ = inputs
+    ctx.save_for_backward(x, output[1], weight1, weight2)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward_of_mlp(ctx: Any, grad: Tensor, _: Any) -> Sequence[Tensor]:
+    return torch.ops.mmcontnet.mlp_backward(grad, *ctx.saved_tensors)
+
+
+# Torch has no formula of its own for the convolution with GELU.
+if FUSES_GELU and torch.ops.mkldnn._convolution_pointwise not in flop_registry:
+    register_flop_formula(torch.ops.mkldnn._convolution_pointwise)(_count_convolution_flops)
+register(
+    'convolution(Tensor x, Tensor weight, Tensor? bias, int stride, int padding, int dilation) -> Tensor',
+    _convolution,
+    _convolution_shape,
+)
+register(
+    'convolution_backward('
+    'Tensor grad, Tensor x, Tensor weight, int stride, int padding, int dilation, bool[] wanted)'
+    ' -> (Tensor, Tensor, Tensor)',
+    _convolution_backward,
+    _convolution_gradient_shapes,
+)
+register_backward('convolution', _save_convolution, _backward_of_convolution)
+register(
+    'mlp(Tensor x, Tensor weight1, Tensor bias1, Tensor weight2, Tensor bias2) -> Tensor',
+    _mlp,
+    lambda x, *weights: torch.empty_like(x),
+    flops=count_mlp_flops,
+)
+register(
+    'mlp_training(Tensor x, Tensor weight1, Tensor bias1, Tensor weight2, Tensor bias2) -> (Tensor, Tensor)',
+    _mlp_training,
+    lambda x, weight1, *others: (torch.empty_like(x), x.new_empty(*x.shape[:3], weight1.shape[0])),
+    flops=count_mlp_flops,
+)
+register(
+    'mlp_backward(Tensor grad, Tensor x, Tensor hidden, Tensor weight1, Tensor weight2)'
+    ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+    _mlp_backward,
+    lambda grad, x, hidden, weight1, weight2: (
+        torch.empty_like(x),
+        torch.empty_like(weight1),
+        weight1.new_empty(weight1.shape[0]),
+        torch.empty_like(weight2),
+        weight2.new_empty(weight2.shape[0]),
+    ),
+    flops=lambda grad, x, hidden, weight1, *args, **kwargs: 2 * count_mlp_flops(x, weight1),
+)
+register_backward('mlp_training', _save_mlp, _backward_of_mlp)

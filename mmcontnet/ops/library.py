@@ -1,0 +1,46 @@
+"""The operators of this package in torch's dispatcher, ``torch.ops.mmcontnet``.
+
+To the compiler, to counters of operations and to profilers each is a single node. They are for torch's tensors on all
+devices. Not ``torch.library.custom_op``, which takes a millisecond a call.
+"""
+
+from typing import Callable, Optional
+
+import torch
+from torch.library import Library
+from torch.utils.flop_counter import register_flop_formula
+
+_LIBRARY = Library('mmcontnet', 'DEF')
+
+
+def register(
+    schema: str, function: Callable, fake: Callable, cpu: Optional[Callable] = None, flops: Optional[Callable] = None
+) -> None:
+    """Registers an operator.
+
+    Args:
+        schema (str): Its name and arguments, such as ``'double(Tensor x) -> Tensor'``.
+        function (Callable): Computes it, without a backward pass.
+        fake (Callable): Takes the same arguments and returns empty tensors of the right shapes.
+        cpu (Callable | None): Computes it on a CPU. Defaults to None, ``function``.
+        flops (Callable | None): Takes the shapes of the arguments and returns the floating-point operations. Defaults
+            to None, what torch counts in ``function``.
+    """
+    name = _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(name, function, 'CompositeExplicitAutograd')
+    if cpu is not None:
+        _LIBRARY.impl(name, cpu, 'CPU')
+    torch.library.register_fake(f'mmcontnet::{name}', fake, lib=_LIBRARY)
+    if flops is not None:
+        register_flop_formula(getattr(torch.ops.mmcontnet, name))(flops)
+
+
+def register_backward(name: str, save: Callable, backward: Callable) -> None:
+    """Gives an operator a backward pass.
+
+    Args:
+        name (str): Name of the operator.
+        save (Callable): ``save(ctx, inputs, output)`` keeps what the backward pass reads.
+        backward (Callable): ``backward(ctx, *gradients)`` returns a gradient or None for each argument.
+    """
+    torch.library.register_autograd(f'mmcontnet::{name}', backward, setup_context=save, lib=_LIBRARY)

@@ -1,0 +1,61 @@
+"""Chooses how a function is computed: the one place that asks torch for device, grad mode, compiler and exporter."""
+
+from enum import Enum, auto
+from typing import Tuple, Union
+
+import torch
+from torch import Tensor
+
+# Before torch 2.7 an exporter says that it compiles.
+_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+
+# oneDNN, from which torch has its convolutions on a CPU, applies GELU to what a convolution has just computed,
+FUSES_GELU = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith('AVX')
+# and multiplies bfloat16 by the instructions for it, which torch's fused attention does not.
+HAS_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class Target(Enum):
+    """Where a function runs.
+
+    =========  ========================  ============  ========================  ==========  ===========
+    target     attention inside patches  convolution   linear layer              MLP         strips
+    =========  ========================  ============  ========================  ==========  ===========
+    EXPORT     padded                    torch's       torch's                   torch's     no
+    COMPILER   operator                  operator      operator (convolution)    operator    no
+    CPU        operator                  torch's       as a convolution          fused       inference
+    META       operator                  torch's       torch's                   torch's     no
+    OTHER      padded                    torch's       torch's                   torch's     no
+    =========  ========================  ============  ========================  ==========  ===========
+
+    An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
+    """
+
+    EXPORT = auto()  # torch.export, torch.onnx and torch.jit.trace: runs where this package is not installed
+    COMPILER = auto()  # torch.compile
+    CPU = auto()
+    META = auto()  # only shapes
+    OTHER = auto()  # GPUs
+
+
+def target(x: Tensor) -> Target:
+    """Where what takes ``x`` runs."""
+    if _is_exporting() or torch.jit.is_tracing():
+        return Target.EXPORT
+    if torch.compiler.is_compiling():
+        return Target.COMPILER
+    return {'cpu': Target.CPU, 'meta': Target.META}.get(x.device.type, Target.OTHER)
+
+
+def is_inference() -> bool:
+    """Whether no backward pass follows."""
+    return not torch.is_grad_enabled()
+
+
+def autocast(x: Tensor, *others: Union[Tensor, None]) -> Tuple[Union[Tensor, None], ...]:
+    """The tensors in the type that autocast gives a matrix product; as they are where autocast is off."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+        return (x, *others)
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(None if tensor is None else tensor.to(dtype) for tensor in (x, *others))

@@ -1,0 +1,90 @@
+"""The one reader of checkpoints, for mmengine too: it runs no code that is in a file, and names the file in errors."""
+
+import re
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import torch
+from mmengine.fileio import get_local_path
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+from torch.hub import load_state_dict_from_url
+
+from .safe_globals import register_safe_globals
+
+WEB = ('http://', 'https://')
+
+
+def read_checkpoint(source: Union[str, Path], map_location: Any = 'cpu') -> Dict[str, Any]:
+    """Reads a checkpoint of PyTorch.
+
+    Args:
+        source (str | Path): A file, or a URL of the web or of another storage that mmengine knows.
+        map_location (str): See ``torch.load``. Defaults to ``'cpu'``.
+
+    Returns:
+        dict: What is in the file.
+
+    Raises:
+        ValueError: There is no such file, it is damaged or of another format, it would run code, or it holds no dict.
+    """
+    source = str(source)
+    try:
+        if source.startswith(WEB):
+            checkpoint = load_state_dict_from_url(source, map_location=map_location, weights_only=True)
+        else:
+            with get_local_path(source) as path:
+                checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # A damaged file makes torch raise anything.
+        # Torch's own message advises to run what is in the file.
+        raise ValueError(f'{source} cannot be read as a checkpoint of PyTorch: {_explain(error)}') from None
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{source} holds {_describe(checkpoint)}; expected a dict of weights')
+    return checkpoint
+
+
+def get_state_dict(checkpoint: Dict[str, Any], source: Union[str, Path]) -> Dict[str, Any]:
+    """The weights in a checkpoint, without the prefix ``'module.'`` of data parallelism.
+
+    Args:
+        checkpoint (dict): A state dict, or a dict with one under ``'state_dict'``.
+        source (str | Path): Where it was read.
+
+    Raises:
+        ValueError: It holds no state dict.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, dict):
+        raise ValueError(f'{source}: state_dict is {_describe(weights)}; expected a dict of weights')
+    for name in weights:
+        if not isinstance(name, str):
+            raise ValueError(f'{source}: a weight is called {name!r}; expected strings as names')
+    return {re.sub(r'^module\.', '', name): weight for name, weight in weights.items()}
+
+
+def register_reading() -> None:
+    """Makes mmengine read its own checkpoints, and all of them by :func:`read_checkpoint`."""
+    register_safe_globals()
+    CheckpointLoader.register_scheme(
+        ('', *WEB), lambda filename, map_location: read_checkpoint(filename, map_location), force=True
+    )
+
+
+def _explain(error: Exception) -> str:
+    """Why a file cannot be read, without torch's advice."""
+    if isinstance(error, FileNotFoundError):
+        return 'there is no such file'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    message = str(error)
+    if 'TorchScript' in message:
+        return 'it is a TorchScript archive; expected what torch.save writes of a dict of weights'
+    found = re.search(r'GLOBAL (\S+)|class (\S+)|asks for (.+?), which', message)
+    if found:
+        name = next(filter(None, found.groups()))
+        return f'it holds {name}, which may run code; expected tensors, numbers and strings only'
+    return f'it is empty, damaged or of another format ({type(error).__name__})'
+
+
+def _describe(value: Any) -> str:
+    return f'a tensor of shape {tuple(value.shape)}' if isinstance(value, Tensor) else f'{type(value).__name__}'

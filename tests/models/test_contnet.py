@@ -1,0 +1,301 @@
+import pytest
+import reference
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmcontnet import ConTNet
+from mmcontnet.ops import strips
+
+
+def randomise(model):
+    """Gives parameters and statistics that start as zeros or ones values of their own."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5) if 'running_var' in name else tensor.data.normal_(0, 0.3)
+    return model
+
+
+def build(**settings):
+    return randomise(ConTNet(**settings)).eval()
+
+
+def close(actual, expected, tolerance=1e-5):
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(
+    'arch, position, total, with_head',
+    [
+        ('ti', 'absolute', 5.120, 5.889),
+        ('s', 'absolute', 9.078, 10.103),
+        ('m', 'absolute', 18.512, 19.537),
+        ('b', 'absolute', 35.018, 36.043),
+        ('ti', 'relative', None, 5.886),
+        ('s', 'relative', None, 10.096),
+        ('m', 'relative', None, 19.522),
+        ('b', 'relative', None, 36.014),
+    ],
+)
+def test_parameters(arch, position, total, with_head):
+    with torch.device('meta'):
+        model = ConTNet(arch, position=position)
+        head = nn.Linear(model.out_channels[-1], 1000)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if total is not None:
+        assert round(count / 1e6, 3) == total
+    assert round((count + sum(parameter.numel() for parameter in head.parameters())) / 1e6, 3) == with_head
+
+
+@pytest.mark.parametrize('arch, width', [('ti', 48), ('s', 64), ('m', 64), ('b', 64)])
+def test_outputs(arch, width):
+    model = ConTNet(arch).eval()
+    assert model.out_channels == (width, 2 * width, 4 * width, 16 * width)
+    assert model.out_strides == (4, 8, 16, 32)
+    with torch.no_grad():
+        outs = model(torch.rand(2, 3, 64, 96))
+    for out, channels, stride in zip(outs, model.out_channels, model.out_strides):
+        assert out.shape == (2, channels, 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 67), (33, 5), (56, 56), (57, 113), (100, 139), (225, 64)])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {},
+        dict(position='relative', pre_norm=True, avg_down=True),
+        dict(stem='deep', qkv_bias=False, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
+    ],
+    ids=['default', 'relative', 'deep'],
+)
+def test_any_size_equals_the_reference(tiny, settings, size):
+    model = build(**tiny, **settings)
+    x = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        for actual, expected in zip(model(x), reference.forward(model, x)):
+            close(actual, expected)
+
+
+@pytest.mark.parametrize('position', ['absolute', 'relative'])
+def test_padding_changes_nothing(tiny, position):
+    encoder = build(**tiny, position=position).stages[1][0].encoders[1]
+    x = torch.randn(1, 32, 17, 23)
+    with torch.no_grad():
+        actual = encoder(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+        for padding in (0.0, 1e4, torch.inf, torch.nan):
+            close(actual, reference.encode(encoder, x, 14, padding))
+
+
+def test_what_lies_outside_a_patch_changes_nothing(tiny):
+    """The margin's patches see their own pixels alone, as if the map ended at the patch's border."""
+    block = build(**tiny).stages[0][0]
+    x = torch.randn(1, 16, 31, 45)
+    with torch.no_grad():
+        expected = block.encode(x)
+        x[:, :, :28] = torch.randn(1, 16, 28, 45)
+        x[:, :, :, :42] = torch.randn(1, 16, 31, 42)
+        assert not torch.equal(block.encode(x)[:, :, :28], expected[:, :, :28])
+        close(block.encode(x)[:, :, 28:, 42:], expected[:, :, 28:, 42:])
+
+
+@pytest.mark.parametrize('tokens', [1, 500, 2000, 10000])
+@pytest.mark.parametrize('size', [(57, 113), (225, 64)])
+def test_strips_change_nothing(tiny, size, tokens, monkeypatch):
+    """Inference takes the maps in strips, training whole."""
+    model = build(**tiny, position='relative')
+    x = torch.randn(3, 3, *size)
+    expected = model(x)
+    monkeypatch.setattr(strips, 'CACHED_TOKENS', tokens)
+    with torch.no_grad():
+        for actual, whole in zip(model(x), expected):
+            close(actual, whole)
+
+
+@pytest.mark.parametrize('patch_sizes', [((3, 6), (2, 2), (5, 10), (1, 4)), [[4, 8]] * 4, [(6, 4)] * 4])
+def test_other_patch_sizes(patch_sizes):
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), patch_sizes=patch_sizes)
+    model = build(arch=arch)
+    x = torch.randn(1, 3, 70, 90)
+    with torch.no_grad():
+        for actual, expected in zip(model(x), reference.forward(model, x)):
+            close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    'strides, dilations, out_strides',
+    [
+        ((2, 2, 2, 1), (1, 1, 1, 1), (4, 8, 16, 32)),
+        ((2, 2, 1, 1), (1, 1, 1, 2), (4, 8, 16, 16)),
+        ((2, 1, 1, 1), (1, 1, 2, 4), (4, 8, 8, 8)),
+        ((2, 2, 2, 2), (1, 1, 1, 1), (4, 8, 16, 64)),
+    ],
+)
+@pytest.mark.parametrize('avg_down', [False, True])
+def test_output_stride(tiny, strides, dilations, out_strides, avg_down):
+    model = ConTNet(**tiny, strides=strides, dilations=dilations, avg_down=avg_down).eval()
+    assert model.out_strides == out_strides
+    shapes = {name: tensor.shape for name, tensor in ConTNet(**tiny, avg_down=avg_down).state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        outs = model(torch.rand(1, 3, 97, 130))
+    for out, stride in zip(outs, out_strides):
+        assert out.shape[2:] == (-(-97 // stride), -(-130 // stride))
+
+
+@pytest.mark.parametrize('out_indices', [(0,), (1,), (2,), (3,), (0, 2), (1, 3), (0, 1, 2, 3)])
+def test_every_parameter_gets_a_gradient(tiny, out_indices):
+    model = randomise(ConTNet(**tiny, out_indices=out_indices, position='relative'))
+    outs = model(torch.randn(2, 3, 64, 64))
+    assert len(outs) == len(model.out_channels) == len(model.out_strides) == len(out_indices)
+    sum((out**2).mean() for out in outs).backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_fewer_outputs_are_the_same_maps(tiny):
+    whole = build(**tiny)
+    part = ConTNet(**tiny, out_indices=(0, 2)).eval()
+    part.load_state_dict(whole.state_dict(), strict=False)
+    x = torch.randn(1, 3, 50, 70)
+    with torch.no_grad():
+        outs = whole(x)
+        assert all(map(torch.equal, part(x), (outs[0], outs[2])))
+
+
+@pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 4])
+@pytest.mark.parametrize('norm_eval', [False, True])
+def test_modes(tiny, frozen_stages, norm_eval):
+    model = ConTNet(**tiny, stem='deep', frozen_stages=frozen_stages, norm_eval=norm_eval)
+    assert model.train() is model
+    for index, part in enumerate([model.stem, *model.stages]):
+        frozen = index <= frozen_stages
+        assert all(parameter.requires_grad != frozen for parameter in part.parameters())
+        assert all(module.training != frozen for module in part.modules() if not isinstance(module, _BatchNorm))
+        norms = [module for module in part.modules() if isinstance(module, _BatchNorm)]
+        assert all(norm.training == (not frozen and not norm_eval) for norm in norms)
+    assert not any(module.training for module in model.eval().modules())
+
+
+@pytest.mark.parametrize('settings', [{}, dict(position='relative', pre_norm=True, frozen_stages=1)])
+def test_checkpointing_changes_nothing(tiny, settings):
+    plain = randomise(ConTNet(**tiny, **settings)).train()
+    model = ConTNet(**tiny, **settings, with_cp=True).train()
+    model.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 70, 90)
+    for net in (plain, model):
+        sum((out**2).mean() for out in net(x)).backward()
+    for expected, actual in zip(plain.parameters(), model.parameters()):
+        assert (expected.grad is None) == (actual.grad is None)
+        if expected.grad is not None:
+            close(actual.grad, expected.grad)
+    assert all(map(torch.equal, plain.buffers(), model.buffers()))
+
+
+def test_checkpointing_repeats_dropout():
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8), dropouts=(0.2,) * 4, output_dropout=0.3)
+    gradients = []
+    for with_cp in (False, True):
+        torch.manual_seed(1)
+        model = ConTNet(arch, with_cp=with_cp).train()
+        torch.manual_seed(2)
+        model(torch.ones(2, 3, 60, 60).cumsum(3) / 60)[-1].square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, again in zip(*gradients):
+        close(again, plain)
+
+
+@pytest.mark.parametrize(
+    'norm_cfg', [dict(type='BN', momentum=0.01), dict(type='SyncBN'), dict(type='GN', num_groups=2)]
+)
+def test_norms(tiny, norm_cfg):
+    model = ConTNet(**tiny, stem='deep', norm_cfg=norm_cfg)
+    kinds = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
+    assert all(isinstance(block.norm, kinds[norm_cfg['type']]) for stage in model.stages for block in stage)
+    assert isinstance(model.stem[1], kinds[norm_cfg['type']])
+    assert all(out.isfinite().all() for out in model.eval()(torch.randn(2, 3, 40, 40)))
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+@pytest.mark.parametrize('norm_cfg', [dict(type='BN'), dict(type='GN', num_groups=4)])
+def test_outputs_keep_the_memory_format(tiny, channels_last, norm_cfg):
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    model = ConTNet(**tiny, norm_cfg=norm_cfg).eval().to(memory_format=memory_format)
+    x = torch.randn(2, 3, 70, 90).to(memory_format=memory_format)
+    for out in [*model(x), *model(x[:, :, :60, 5:])]:
+        assert out.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('position', ['absolute', 'relative'])
+def test_autocast(tiny, dtype, position):
+    model = ConTNet(**tiny, position=position)
+    x = torch.randn(2, 3, 70, 90)
+    expected = model.eval()(x)
+    with torch.autocast('cpu', dtype):
+        with torch.no_grad():
+            inferred = model(x)
+        for outs in (model(x), inferred):
+            for out, full in zip(outs, expected):
+                close(out.float(), full, 3e-2)
+        sum(out.float().square().mean() for out in model.train()(x)).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_other_types(tiny, dtype):
+    model = ConTNet(**tiny, position='relative').eval().to(dtype)
+    assert all(out.dtype == dtype for out in model(torch.randn(1, 3, 50, 50, dtype=dtype)))
+
+
+def test_empty_batch_and_single_image(tiny):
+    model = ConTNet(**tiny, position='relative').eval()
+    for batch in (0, 1):
+        outs = model(torch.randn(batch, 3, 70, 90))
+        assert [out.shape[0] for out in outs] == [batch] * 4
+
+
+@pytest.mark.parametrize(
+    'settings, words',
+    [
+        (dict(arch='xl'), ["arch is 'xl'", "'m'"]),
+        (dict(arch=dict(width=16)), ['depths', 'mlp_widths']),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, deep=1)), ["unknown fields ['deep']"]),
+        (dict(arch=dict(width=7, depths=(1,) * 4, mlp_widths=(8,) * 4)), ["arch['width'] is 7", 'even']),
+        (dict(arch=dict(width=16, depths=(1,) * 3, mlp_widths=(8,) * 4)), ["arch['depths'] is (1, 1, 1)"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, heads=(3,) * 4)), ["arch['heads']"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, dropouts=(1,) * 4)), ["arch['dropouts']"]),
+        (dict(arch=dict(width=16, depths=(1,) * 4, mlp_widths=(8,) * 4, patch_sizes=[(7, 0)] * 4)), ['pairs']),
+        (dict(in_channels=0), ['in_channels is 0', 'positive']),
+        (dict(stem='wide'), ["stem is 'wide'", 'deep']),
+        (dict(position='none'), ["position is 'none'", 'relative']),
+        (dict(strides=(2, 2, 2)), ['strides is (2, 2, 2)', '4 numbers']),
+        (dict(strides=(4, 2, 2, 1)), ['strides', 'each 1 or 2']),
+        (dict(dilations=(0, 1, 1, 1)), ['dilations', 'positive']),
+        (dict(out_indices=()), ['out_indices is ()']),
+        (dict(out_indices=(0, 4)), ['out_indices is (0, 4)', '0 to 3']),
+        (dict(out_indices=(2, 1)), ['out_indices is (2, 1)', 'ascending']),
+        (dict(out_indices=3), ['out_indices is 3']),
+        (dict(frozen_stages=5), ['frozen_stages is 5', '-1 to 4']),
+        (dict(norm_cfg=dict(type='Batch')), ['norm_cfg', 'Batch']),
+        (dict(norm_cfg='BN'), ["norm_cfg is 'BN'"]),
+        (dict(norm_cfg=dict(type='GN')), ['norm_cfg', 'num_groups']),
+        (dict(arch='ti', norm_cfg=dict(type='GN', num_groups=32)), ['norm_cfg', '48 channels']),
+    ],
+)
+def test_wrong_arguments(settings, words):
+    with pytest.raises(ValueError) as error:
+        ConTNet(**settings)
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize('shape', [(3, 32, 32), (1, 4, 32, 32), (1, 3, 0, 32), (1, 3, 1, 32, 32)])
+def test_wrong_input(tiny, shape):
+    with pytest.raises(ValueError, match=r'expected \(B, 3, H, W\)') as error:
+        ConTNet(**tiny)(torch.zeros(shape))
+    assert str(shape) in str(error.value)
+
+
+@pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
+def test_registered(scope, tiny):
+    registry = MODELS if scope == 'mmengine' else __import__(f'{scope}.registry', fromlist=['MODELS']).MODELS
+    assert isinstance(registry.build(dict(type='ConTNet', **tiny)), ConTNet)

@@ -1,0 +1,134 @@
+import json
+import math
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / 'tools'))
+import benchmark
+
+from mmcontnet.evaluation.cost import bind, build, count_macs, on_meta
+
+SMALL = ['--models', 'conts', 'r18', '--shapes', '1x3x64x64', '2x3x40x72', '--repeats', '3']
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs the command; returns the numbers that it writes."""
+
+    def run(*arguments):
+        path = tmp_path / 'benchmark.json'
+        monkeypatch.setattr(sys, 'argv', ['benchmark.py', *arguments, '--json', str(path)])
+        benchmark.main()
+        return json.loads(path.read_text())
+
+    return run
+
+
+@pytest.mark.parametrize('options', [[], ['--train', '--channels-last', '--dtype', 'bfloat16']])
+def test_reports_every_model_at_every_shape(run, capsys, options):
+    content = run(*SMALL, *options)
+    setting, results = content['setting'], content['results']
+    assert setting['torch'] == torch.__version__ and setting['threads'] == torch.get_num_threads()
+    assert setting['dtype'] == ('bfloat16' if options else 'float32')
+    assert setting['layout'] == ('channels-last' if options else 'channels-first')
+    assert setting['step'].startswith('training' if options else 'inference')
+    order = [('conts', [1, 3, 64, 64]), ('r18', [1, 3, 64, 64]), ('conts', [2, 3, 40, 72]), ('r18', [2, 3, 40, 72])]
+    assert [(result['model'], result['shape']) for result in results] == order
+    for result in results:
+        low, high = result['ratio_quartiles']
+        assert 0 < low <= result['ratio'] <= high < math.inf
+        assert len(result['seconds']) == 3 and sorted(result['seconds'])[1] == result['median_seconds'] > 0
+        assert result['share_of_peak'] > 0 and result['gmacs'] > 0 and result['memory_mib'] > 0
+    assert [results[index]['ratio'] for index in (0, 2)] == [1, 1]
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(('| conts | ', '| r18 | '))]) == 4
+
+
+def test_models_take_turns(run, monkeypatch):
+    turns = []
+    monkeypatch.setattr(benchmark, 'measure_time', lambda run, device: turns.append(run) or 1.0)
+    run('--models', 'conts', 'r18', '--shapes', '1x3x32x32', '--repeats', '3')
+    rounds = turns[-9:]
+    assert rounds == rounds[:3] * 3 and len(set(rounds)) == 3
+
+
+def test_memory_of_known_tensors():
+    size = 1 << 20
+
+    def run():
+        a = torch.ones(size)
+        b = torch.ones(2 * size)
+        del a
+        return b, torch.ones(size // 2)
+
+    assert benchmark.measure_memory(run, 'cpu') == 3 * size * 4
+
+
+def test_memory_counts_what_the_backward_pass_keeps():
+    x = torch.rand(1 << 20, requires_grad=True)
+
+    def run():
+        y = x
+        for _ in range(8):
+            y = y.exp()
+        y = y.sum()
+        y.backward()
+        x.grad = None
+
+    size = x.nbytes
+    # The results of all eight, and a gradient; later there are two, but one result less. Scalars take a few bytes.
+    assert benchmark.measure_memory(run, 'cpu') == pytest.approx(9 * size, abs=64)
+    with torch.no_grad():
+        assert benchmark.measure_memory(lambda: x.exp().exp().exp(), 'cpu') == 2 * size
+
+
+def test_checkpoints_save_memory_and_cost_operations():
+    mode = benchmark.Mode('cpu', torch.float32, train=True, compile=False, channels_last=False)
+    memory, macs = {}, {}
+    for name in ('conts', 'conts+cp'):
+        model = build(name)
+        model.train(True)
+        memory[name] = benchmark.measure_memory(benchmark.make_step(model, torch.rand(1, 3, 224, 224), mode), 'cpu')
+        macs[name] = benchmark.count_step(model, (1, 3, 224, 224), mode)
+        assert all(parameter.grad is None for parameter in model.parameters())
+    assert memory['conts+cp'] < 0.9 * memory['conts']
+    forward = count_macs(bind(on_meta(build('conts')), torch.empty(1, 3, 224, 224, device='meta'))).total
+    # Of the backward pass the images' gradient is not computed; checkpoints repeat the forward pass of the encoders.
+    assert 2.8 * forward < macs['conts'] < 3 * forward < macs['conts+cp'] < 4 * forward
+
+
+def test_numbers_that_are_not_finite_stop_it():
+    with pytest.raises(SystemExit, match='broken gives numbers that are not finite'):
+        benchmark.warm_up('broken', lambda: [torch.ones(1), torch.full((1,), math.nan)])
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--models', 'contx'], "there is no model 'contx'; expected one of contti, conts"),
+        (['--models', 'configs/_base_/contnet.py'], 'sets no model'),
+        (['--models', 'mmnothing::a.py'], 'mmnothing is not installed'),
+        (['--shapes', '3x224x224'], "'3x224x224' is no shape of images; expected Bx3xHxW"),
+        (['--shapes', '1x3x0x64'], 'is no shape of images'),
+        (['--repeats', '0'], "'0' is no positive integer"),
+        (['--dtype', 'int8'], 'invalid choice'),
+        (['--json', 'missing/a.json'], 'missing/a.json cannot be written'),
+    ],
+)
+def test_bad_arguments_are_refused(monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *arguments])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_missing_gpu_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', '--device', 'cuda'])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert 'torch finds no GPU' in capsys.readouterr().err

@@ -1,0 +1,108 @@
+import logging
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+from mmcontnet import ConTNet
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(content):
+        torch.save(content, tmp_path / 'weights.pth')
+        return str(tmp_path / 'weights.pth')
+
+    return save
+
+
+def init(path, prefix=None, **settings):
+    init_cfg = dict(type='Pretrained', checkpoint=path, **({'prefix': prefix} if prefix else {}))
+    model = ConTNet(**settings, init_cfg=init_cfg)
+    model.init_weights()
+    return model
+
+
+def prefixed(model, prefix='backbone.'):
+    return {f'{prefix}{key}': value for key, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize('prefix', [None, 'backbone.', 'backbone'])
+def test_loads(tiny, save, prefix):
+    source = ConTNet(**tiny)
+    weights = prefixed(source) if prefix else source.state_dict()
+    extra = {'head.fc.weight': torch.zeros(2)} if prefix else {}
+    for content in ({**weights, **extra}, {'state_dict': {**weights, **extra}}):
+        model = init(save(content), prefix, **tiny)
+        assert all(map(torch.equal, model.state_dict().values(), source.state_dict().values()))
+
+
+@pytest.mark.parametrize('out_indices', [(0,), (0, 2), (1, 3)])
+def test_what_is_not_built_may_be_left_over(tiny, save, out_indices):
+    source = ConTNet(**tiny)
+    model = init(save(source.state_dict()), **tiny, out_indices=out_indices)
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_official_file_names_the_converter(tiny, save, golden):
+    for prefix in (None, 'backbone.'):
+        with pytest.raises(ValueError, match=r'tools/convert_checkpoint\.py'):
+            init(save(golden['cases'][0]['state_dict']), prefix, **tiny)
+
+
+def test_wrong_prefix_is_named(tiny, save):
+    with pytest.raises(ValueError, match=r"prefix='backbone\.'\.$"):
+        init(save(prefixed(ConTNet(**tiny))), **tiny)
+    with pytest.raises(ValueError, match=r"found with prefix=''\.$"):
+        init(save(ConTNet(**tiny).state_dict()), 'backbone.', **tiny)
+
+
+def test_other_network(tiny, save):
+    with pytest.raises(ValueError, match='It holds no ConTNet'):
+        init(save({'backbone.conv1.weight': torch.zeros(64, 3, 7, 7)}), 'backbone.', **tiny)
+
+
+@pytest.mark.parametrize(
+    'settings, word',
+    [
+        (dict(position='relative'), 'missing'),
+        (dict(stem='deep'), 'missing'),
+        (dict(in_channels=4), 'of another shape'),
+        (dict(qkv_bias=False), 'left over'),
+    ],
+)
+def test_other_architecture_is_refused(tiny, save, settings, word):
+    with pytest.raises(ValueError, match=word) as error:
+        init(save(ConTNet(**tiny).state_dict()), **tiny, **settings)
+    assert 'of another architecture' in str(error.value)
+
+
+def test_nothing_changes_where_it_is_refused(tiny, save):
+    model = ConTNet(**tiny, init_cfg=dict(type='Pretrained', checkpoint=save({'a': torch.zeros(1)})))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError):
+        model.init_weights()
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_missing_file(tiny, tmp_path):
+    with pytest.raises(ValueError, match=r'nowhere\.pth cannot be read .*: there is no such file'):
+        init(str(tmp_path / 'nowhere.pth'), **tiny)
+
+
+def test_random_weights_are_announced_once(tiny, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        ConTNet(**tiny).init_weights()
+    finally:
+        logger.removeHandler(caplog.handler)
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert 'init_cfg' in warnings[0] and 'tools/convert_checkpoint.py' in warnings[0]
+
+
+def test_other_initialisations_work(tiny):
+    model = ConTNet(**tiny, init_cfg=dict(type='Constant', layer='Linear', val=0.5, bias=0.25))
+    model.init_weights()
+    assert (model.stages[0][0].encoders[0].mlp.fc1.weight == 0.5).all()
