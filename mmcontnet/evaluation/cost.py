@@ -29,7 +29,6 @@ PROPOSALS = 1000
 ATTENTION = (
     torch.ops.aten.bmm,
     torch.ops.mmcontnet.patch_attention,
-    torch.ops.mmcontnet.patch_attention_training,
     torch.ops.mmcontnet.patch_attention_backward,
 )
 

@@ -4,13 +4,15 @@ A map is cut into patches of p x p pixels; a pixel attends to those of its patch
 patches at the bottom and right margin are smaller.
 """
 
-from typing import Optional
+from math import prod
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from .library import register, register_backward
 from .padding import padded_attention
-from .rectangles import attention_by_rectangles, crop_bias
+from .rectangles import RectanglesFunction, attention_by_rectangles, crop_bias
 from .target import Target, is_inference, target
 
 
@@ -31,14 +33,13 @@ def patch_attention(
         Tensor: (B, H, W, C).
     """
     where = target(qkv)
-    if where in (Target.EXPORT, Target.OTHER):
+    if where in (Target.EXPORT, Target.OTHER) or (dropout and where is not Target.CPU):
         return padded_attention(qkv, heads, patch_size, bias, dropout)
-    if is_inference() and where is not Target.CPU:
+    if where is not Target.CPU:
         return torch.ops.mmcontnet.patch_attention(qkv, heads, patch_size, bias)
-    # The operator's backward pass knows neither dropout nor a bias.
-    if is_inference() or dropout or bias is not None:
+    if is_inference() or bias is not None or dropout:
         return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
-    return torch.ops.mmcontnet.patch_attention_training(qkv, heads, patch_size)[0]
+    return RectanglesFunction.apply(qkv, heads, patch_size)
 
 
 def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
@@ -55,3 +56,53 @@ def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional
                 logits = logits + crop_bias(bias, height, width)
             out[window] = (logits.softmax(-1) @ v).transpose(1, 2).reshape(-1, height, width, out.shape[3])
     return out
+
+
+def count_flops(qkv: Sequence[int], heads: int, patch_size: int, *args: Any, **kwargs: Any) -> int:
+    """The operations of the two products, from the shape of queries, keys and values; nothing for margins."""
+    batch, height, width, channels = qkv
+    pairs = [length // patch_size * patch_size**2 + (length % patch_size) ** 2 for length in (height, width)]
+    return 2 * 2 * batch * prod(pairs) * channels // 3
+
+
+def _backward(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    """The gradients of ``qkv`` and ``bias``, with attention computed again; an empty tensor where there is no bias."""
+    form = attention_by_rectangles if target(qkv) is Target.CPU else padded_attention
+    with torch.enable_grad():
+        qkv, bias = (None if x is None else x.detach().requires_grad_() for x in (qkv, bias))
+        out = form(qkv, heads, patch_size, bias)
+    gradients = torch.autograd.grad(out, [x for x in (qkv, bias) if x is not None], grad)
+    return gradients if bias is not None else (*gradients, qkv.new_empty(0))
+
+
+def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> tuple:
+    return torch.empty_like(qkv), qkv.new_empty(0) if bias is None else torch.empty_like(bias)
+
+
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    qkv, ctx.heads, ctx.patch_size, bias = inputs
+    ctx.save_for_backward(qkv, bias)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple:
+    qkv, bias = ctx.saved_tensors
+    operator = torch.ops.mmcontnet.patch_attention_backward
+    grad_qkv, grad_bias = operator(grad, qkv, ctx.heads, ctx.patch_size, bias)
+    return grad_qkv, None, None, None if bias is None else grad_bias
+
+
+register(
+    'patch_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor',
+    padded_attention,
+    lambda qkv, *args: qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3),
+    attention_by_rectangles,
+    count_flops,
+)
+register(
+    'patch_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)',
+    _backward,
+    _backward_shapes,
+    # Two products for each of the forward pass; those that are computed again are not counted.
+    flops=lambda grad, qkv, *args, **kwargs: 2 * count_flops(qkv, *args),
+)
+register_backward('patch_attention', _save, _differentiate)

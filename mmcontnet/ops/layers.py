@@ -6,11 +6,12 @@ otherwise.
 """
 
 from math import prod
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
 from .library import register, register_backward
@@ -54,12 +55,12 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
         Tensor: (B, H, W, C).
     """
     where = target(x)
-    if where not in (Target.CPU, Target.COMPILER) or dropout:
+    if dropout or not (where is Target.CPU or (where is Target.COMPILER and is_inference())):
         return reference_mlp(x, weight1, bias1, weight2, bias2, dropout)
     arguments = autocast(x, weight1, bias1, weight2, bias2)
-    if is_inference():
-        return _mlp(*arguments) if where is Target.CPU else torch.ops.mmcontnet.mlp(*arguments)
-    return torch.ops.mmcontnet.mlp_training(*arguments)[0]
+    if where is Target.COMPILER:
+        return torch.ops.mmcontnet.mlp(*arguments)
+    return _mlp(*arguments) if is_inference() else MLPFunction.apply(*arguments)
 
 
 def reference_mlp(
@@ -96,15 +97,39 @@ def _convolution_shape(x: Tensor, weight: Tensor, _: Any, stride: int, padding: 
 
 
 def _convolution_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int, wanted: List[bool]
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int, wanted: Sequence[bool]
 ) -> Tuple[Tensor, ...]:
     """The gradients of maps, weight and bias; empty tensors where they are not wanted."""
-    grad_image, image = grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2)
-    if stride == 1 and weight.shape[2:] == (1, 1) and x.numel():
-        grad_image, image = _to_image(grad), _to_image(x)
-    grad_image, *gradients = torch.ops.aten.convolution_backward(
-        grad_image,
-        image,
+    if stride == 1 and weight.shape[2:] == (1, 1):
+        grad_x, grad_weight, grad_bias = _linear_backward(grad, x, weight[:, :, 0, 0], wanted)
+        gradients = grad_x, grad_weight if grad_weight is None else grad_weight[:, :, None, None], grad_bias
+    else:
+        images = grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2)
+        grad_x, *gradients = _image_gradients(*images, weight, stride, padding, dilation, wanted)
+        gradients = grad_x if grad_x is None else grad_x.permute(0, 2, 3, 1), *gradients
+    return tuple(x.new_empty(0) if gradient is None else gradient.contiguous() for gradient in gradients)
+
+
+def _linear_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, wanted: Sequence[bool]
+) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+    """The gradients of maps, weight and bias that are wanted."""
+    if not x.numel():  # which oneDNN does not take
+        return tuple(torch.zeros_like(y) if want else None for y, want in zip((x, weight, weight[:, 0]), wanted))
+    images = _to_image(grad), _to_image(x)
+    grad_x, grad_weight, grad_bias = _image_gradients(*images, weight[:, :, None, None], 1, 0, 1, wanted)
+    if grad_x is not None:
+        grad_x = _of_image(grad_x, x)
+    return grad_x, grad_weight if grad_weight is None else grad_weight[:, :, 0, 0], grad_bias
+
+
+def _image_gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int, wanted: Sequence[bool]
+) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+    """The gradients of a convolution of images (B, C, H, W) that are wanted."""
+    return torch.ops.aten.convolution_backward(
+        grad,
+        x,
         weight,
         [weight.shape[0]],
         [stride, stride],
@@ -113,10 +138,8 @@ def _convolution_backward(
         False,  # transposed
         [0, 0],  # output padding
         1,  # groups
-        wanted,
+        list(wanted),
     )
-    grad_x = grad_image.permute(0, 2, 3, 1).reshape(x.shape) if wanted[0] else None
-    return tuple(x.new_empty(0) if gradient is None else gradient.contiguous() for gradient in (grad_x, *gradients))
 
 
 def _convolution_gradient_shapes(grad: Tensor, x: Tensor, weight: Tensor, *others: Any) -> Tuple[Tensor, ...]:
@@ -153,32 +176,37 @@ def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tens
     return linear(_gelu_of_linear(x, weight1, bias1), weight2, bias2)
 
 
-def _mlp_training(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tuple[Tensor, Tensor]:
-    """The output, and what GELU is applied to.
+class MLPFunction(torch.autograd.Function):
+    """An MLP in training that computes GELU again in its backward pass.
 
-    GELU's outputs, a quarter of all that the training of an encoder would keep, are computed again.
+    GELU's outputs are a quarter of all that the training of an encoder would keep.
     """
-    hidden = linear(x, weight1, bias1)
-    return linear(F.gelu(hidden), weight2, bias2), hidden
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+        """Applies the layers."""
+        hidden = linear(x, weight1, bias1)
+        ctx.save_for_backward(x, hidden, weight1, weight2)
+        return linear(F.gelu(hidden), weight2, bias2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Sequence[Optional[Tensor]]:
+        """The gradients of maps, weights and biases."""
+        x, hidden, weight1, weight2 = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        first = any(wanted[:3])
+        grad_hidden, *second = _linear_backward(grad, F.gelu(hidden), weight2, [first, *wanted[3:]])
+        if not first:
+            return None, None, None, *second
+        # In place, since this is the largest of all gradients.
+        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+        return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second
 
 
 def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwargs: Any) -> int:
     """The operations of two products, from the shapes of the arguments."""
     return 2 * 2 * prod(x) * weight1[0]
-
-
-def _mlp_backward(
-    grad: Tensor, x: Tensor, hidden: Tensor, weight1: Tensor, weight2: Tensor
-) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    def linear_backward(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        gradients = _convolution_backward(grad, x, weight[:, :, None, None], 1, 0, 1, [True] * 3)
-        return gradients[0], gradients[1].flatten(1), gradients[2]
-
-    grad_hidden, grad_weight2, grad_bias2 = linear_backward(grad, F.gelu(hidden), weight2)
-    # In place, since this is the largest of all gradients.
-    torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
-    grad_x, grad_weight1, grad_bias1 = linear_backward(grad_hidden, x, weight1)
-    return grad_x, grad_weight1, grad_bias1, grad_weight2, grad_bias2
 
 
 def _save_convolution(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -190,16 +218,6 @@ def _backward_of_convolution(ctx: Any, grad: Tensor) -> Sequence[Optional[Tensor
     wanted = list(ctx.needs_input_grad[:3])
     gradients = torch.ops.mmcontnet.convolution_backward(grad, *ctx.saved_tensors, *ctx.geometry, wanted)
     return *(gradient if want else None for gradient, want in zip(gradients, wanted)), None, None, None
-
-
-def _save_mlp(ctx: Any, inputs: tuple, output: Tuple[Tensor, Tensor]) -> None:
-    x, weight1, _, weight2, _ = inputs
-    ctx.save_for_backward(x, output[1], weight1, weight2)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _backward_of_mlp(ctx: Any, grad: Tensor, _: Any) -> Sequence[Tensor]:
-    return torch.ops.mmcontnet.mlp_backward(grad, *ctx.saved_tensors)
 
 
 # Torch has no formula of its own for the convolution with GELU.
@@ -224,23 +242,3 @@ register(
     lambda x, *weights: torch.empty_like(x),
     flops=count_mlp_flops,
 )
-register(
-    'mlp_training(Tensor x, Tensor weight1, Tensor bias1, Tensor weight2, Tensor bias2) -> (Tensor, Tensor)',
-    _mlp_training,
-    lambda x, weight1, *others: (torch.empty_like(x), x.new_empty(*x.shape[:3], weight1.shape[0])),
-    flops=count_mlp_flops,
-)
-register(
-    'mlp_backward(Tensor grad, Tensor x, Tensor hidden, Tensor weight1, Tensor weight2)'
-    ' -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
-    _mlp_backward,
-    lambda grad, x, hidden, weight1, weight2: (
-        torch.empty_like(x),
-        torch.empty_like(weight1),
-        weight1.new_empty(weight1.shape[0]),
-        torch.empty_like(weight2),
-        weight2.new_empty(weight2.shape[0]),
-    ),
-    flops=lambda grad, x, hidden, weight1, *args, **kwargs: 2 * count_mlp_flops(x, weight1),
-)
-register_backward('mlp_training', _save_mlp, _backward_of_mlp)

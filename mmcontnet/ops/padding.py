@@ -51,13 +51,3 @@ def _padding_tables(height: int, width: int, patch_size: int, device: torch.devi
 
 
 _cached_padding_tables = lru_cache(maxsize=64)(_padding_tables)
-
-
-def padded_attention_backward(
-    grad: Tensor, qkv: Tensor, out: Tensor, divisors: Tensor, heads: int, patch_size: int
-) -> Tensor:
-    """The gradient of queries, keys and values, with attention computed again."""
-    with torch.enable_grad():
-        qkv = qkv.detach().requires_grad_()
-        out = padded_attention(qkv, heads, patch_size)
-    return torch.autograd.grad(out, qkv, grad)[0]

@@ -1,7 +1,7 @@
-"""Attention inside patches as operators, ``torch.ops.mmcontnet.patch_attention`` and the same with a backward pass.
+"""Attention inside patches by a call for each rectangle of equal patches: for CPUs, where a call costs little.
 
-On a CPU, where a call costs little, there is a call for each rectangle of equal patches, of which a map has at most
-four: where its sides are no multiples of the patch size, those at the margins are smaller. Nothing is padded.
+A map has at most four of them: where its sides are no multiples of the patch size, the patches at the margins are
+smaller. Nothing is padded.
 """
 
 from math import prod
@@ -10,9 +10,8 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from .library import register, register_backward
-from .padding import padded_attention, padded_attention_backward
 from .target import HAS_BFLOAT16, is_inference
 
 
@@ -53,7 +52,6 @@ def _join(patches: Tensor, rectangle: Tensor) -> None:
     rectangle.copy_(patches.transpose(1, 2).reshape(rectangle.shape))
 
 
-@torch.compiler.disable  # How many rectangles there are depends on the remainders of the sides.
 def attention_by_rectangles(
     qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
 ) -> Tensor:
@@ -73,81 +71,38 @@ def attention_by_rectangles(
     return out
 
 
-def _attend_training(qkv: Tensor, heads: int, patch_size: int) -> Tuple[Tensor, Tensor]:
-    """The output, and the logarithms of what the attention weights are divided by, (B, H, W, heads)."""
-    out, divisors = _empty_outputs(qkv, heads)
-    for source, result, divisor in zip(*(rectangles(x, patch_size) for x in (qkv.contiguous(), out, divisors))):
-        patches, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*_cut_qkv(source, heads))
-        _join(patches, result)
-        _join(logsumexp.unsqueeze(3), divisor)
-    return out, divisors
+class RectanglesFunction(torch.autograd.Function):
+    """:func:`attention_by_rectangles` in training, without bias and dropout; keeps queries, keys and values once."""
 
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, heads: int, patch_size: int) -> Tensor:
+        """Attends."""
+        out, kept = _empty_output(qkv), []
+        for source, result in zip(rectangles(qkv.contiguous(), patch_size), rectangles(out, patch_size)):
+            q, k, v = _cut_qkv(source, heads)
+            patches, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+            _join(patches, result)
+            kept += [q, k, v, logsumexp]
+        ctx.heads, ctx.patch_size = heads, patch_size
+        ctx.save_for_backward(out, *kept)
+        return out
 
-def _attend_backward(grad: Tensor, qkv: Tensor, out: Tensor, divisors: Tensor, heads: int, patch_size: int) -> Tensor:
-    """The gradient of queries, keys and values."""
-    grad_qkv = torch.empty_like(qkv, memory_format=torch.contiguous_format)
-    maps = (grad.contiguous(), qkv.contiguous(), out, divisors, grad_qkv)
-    for grad, qkv, out, divisor, result in zip(*(rectangles(x, patch_size) for x in maps)):
-        q, k, v = _cut_qkv(qkv, heads)
-        grad, out, divisor = (_cut(x, heads) for x in (grad, out, divisor))
-        gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            grad, q, k, v, out, divisor.squeeze(3), 0.0, False
-        )
-        for gradient, part in zip(gradients, result.chunk(3, 5)):
-            _join(gradient, part)
-    return grad_qkv
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
+        """The gradient of queries, keys and values."""
+        out, *kept = ctx.saved_tensors
+        grad_qkv = grad.new_empty(*out.shape[:3], 3 * out.shape[3])
+        maps = zip(*(rectangles(x, ctx.patch_size) for x in (grad.contiguous(), out, grad_qkv)))
+        for number, (grad, out, result) in enumerate(maps):
+            q, k, v, logsumexp = kept[4 * number : 4 * number + 4]
+            gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                _cut(grad, ctx.heads), q, k, v, _cut(out, ctx.heads), logsumexp, 0.0, False
+            )
+            for gradient, part in zip(gradients, result.chunk(3, 5)):
+                _join(gradient, part)
+        return grad_qkv, None, None
 
 
 def _empty_output(qkv: Tensor) -> Tensor:
     return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
-
-
-def _empty_outputs(qkv: Tensor, heads: int) -> Tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(qkv.dtype, torch.float32)
-    return _empty_output(qkv), qkv.new_empty(*qkv.shape[:3], heads, dtype=dtype)
-
-
-def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
-    qkv, ctx.heads, ctx.patch_size = inputs
-    ctx.save_for_backward(qkv, *output)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple:
-    grad_qkv = torch.ops.mmcontnet.patch_attention_backward(grad, *ctx.saved_tensors, ctx.heads, ctx.patch_size)
-    return grad_qkv, None, None
-
-
-def count_flops(qkv: Sequence[int], heads: int, patch_size: int, *args: Any, **kwargs: Any) -> int:
-    """The operations of the two products, from the shape of queries, keys and values; nothing for margins."""
-    batch, height, width, channels = qkv
-    pairs = [
-        sum((stop - start) * size for start, stop, size in _bands(length, patch_size)) for length in (height, width)
-    ]
-    return 2 * 2 * batch * prod(pairs) * channels // 3
-
-
-register(
-    'patch_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor',
-    padded_attention,
-    lambda qkv, *args: _empty_output(qkv),
-    attention_by_rectangles,
-    count_flops,
-)
-register(
-    'patch_attention_training(Tensor qkv, int heads, int patch_size) -> (Tensor, Tensor)',
-    lambda qkv, heads, *args: (padded_attention(qkv, heads, *args), _empty_outputs(qkv, heads)[1]),
-    lambda qkv, heads, *args: _empty_outputs(qkv, heads),
-    _attend_training,
-    count_flops,
-)
-register(
-    'patch_attention_backward(Tensor grad, Tensor qkv, Tensor out, Tensor divisors, int heads, int patch_size)'
-    ' -> Tensor',
-    padded_attention_backward,
-    lambda grad, qkv, *args: torch.empty_like(qkv, memory_format=torch.contiguous_format),
-    _attend_backward,
-    # Two products for each of the forward pass; those that are computed again are not counted.
-    lambda grad, qkv, out, divisors, *args, **kwargs: 2 * count_flops(qkv, *args),
-)
-register_backward('patch_attention_training', _save, _backward)

@@ -137,6 +137,5 @@ def test_operators_are_registered_as_torch_expects(kernel, stride, padding, dila
     tests = ('test_schema', 'test_faketensor', 'test_autograd_registration', 'test_aot_dispatch_dynamic')
     arguments = (x, weight, None, stride, padding, dilation)
     torch.library.opcheck(torch.ops.mmcontnet.convolution, arguments, test_utils=tests)
-    torch.library.opcheck(torch.ops.mmcontnet.mlp_training, (x, *weights()), test_utils=tests)
     frozen = [tensor.detach() for tensor in (x, *weights())]
     torch.library.opcheck(torch.ops.mmcontnet.mlp, tuple(frozen), test_utils=tests[:2])
