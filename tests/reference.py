@@ -2,8 +2,26 @@
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from mmcontnet import ConTNet
 from mmcontnet.models.encoder import AbsolutePosition
+
+
+def randomise(model):
+    """Gives parameters and statistics that start as zeros or ones values of their own."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5) if 'running_var' in name else tensor.data.normal_(0, 0.3)
+    return model
+
+
+def build(**settings):
+    return randomise(ConTNet(**settings)).eval()
+
+
+def close(actual, expected, tolerance=1e-5):
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
 
 
 def pad_map(x, size, value):
@@ -31,7 +49,7 @@ def mlp(layers, tokens):
 def encode(encoder, x, patch_size, padding=0.0):
     """An encoder on a map (B, C, H, W), over the valid tokens of each patch of the padded map."""
     height, width = x.shape[2:]
-    valid = pad_map(torch.ones_like(x[:1, :1]), patch_size, 0.0)[0, 0].bool()
+    valid = pad_map(torch.ones(1, 1, height, width), patch_size, 0.0)[0, 0].bool()
     padded = pad_map(x, patch_size, padding)
     out = torch.full_like(padded, torch.nan)
     heads = encoder.attn.heads
@@ -42,7 +60,7 @@ def encode(encoder, x, patch_size, padding=0.0):
                 inside = valid[window]
                 places = inside.nonzero()  # (N, 2)
                 tokens = padded[(image, slice(None), *window)][:, inside].T
-                bias = torch.zeros(heads, 1, 1)
+                bias = x.new_zeros(heads, 1, 1)
                 if isinstance(encoder.position, AbsolutePosition):
                     rows = encoder.position.rows[places[:, 0], 0]
                     columns = encoder.position.columns[0, places[:, 1]]

@@ -3,23 +3,12 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable, Dict, Tuple, Union
 
+from .arguments import check, integer, rate, several
+
 NUM_STAGES = 4
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
-
-
-def _rate(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < 1
-
-
-def _pair(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_positive, value))
-
-
-def _per_stage(values: Any, holds: Callable[[Any], bool]) -> bool:
-    return isinstance(values, (tuple, list)) and len(values) == NUM_STAGES and all(map(holds, values))
+POSITIVE = range(1, 1 << 16)
 
 
 @dataclass(frozen=True)
@@ -49,18 +38,23 @@ class Arch:
     patch_sizes: Tuple[Tuple[int, int], ...] = ((7, 14), (7, 14), (7, 14), (7, 7))
 
     def __post_init__(self) -> None:
-        self._check(_positive(self.width) and self.width % 2 == 0, 'width', 'a positive even number')
+        positive = integer(POSITIVE)
+        self._set('width', integer(range(2, POSITIVE.stop, 2)), 'a positive even number')
         for name in ('depths', 'mlp_widths', 'heads'):
-            self._check(_per_stage(getattr(self, name), _positive), name, f'{NUM_STAGES} positive integers')
-        divide = all(channels % heads == 0 for channels, heads in zip(self.channels, self.heads))
-        self._check(divide, 'heads', f'numbers that divide the channels of the stages, {self.channels}')
-        self._check(_per_stage(self.dropouts, _rate), 'dropouts', f'{NUM_STAGES} rates of at least 0 and below 1')
-        self._check(_rate(self.output_dropout), 'output_dropout', 'a rate of at least 0 and below 1')
-        self._check(_per_stage(self.patch_sizes, _pair), 'patch_sizes', f'{NUM_STAGES} pairs of positive integers')
+            self._set(name, several(positive, NUM_STAGES), f'{NUM_STAGES} positive integers')
+        if any(channels % heads for channels, heads in zip(self.channels, self.heads)):
+            raise ValueError(
+                f"arch['heads'] is {self.heads!r}; expected numbers that divide the channels of the stages, "
+                f'{self.channels}'
+            )
+        self._set('dropouts', several(rate, NUM_STAGES), f'{NUM_STAGES} rates of at least 0 and below 1')
+        self._set('output_dropout', rate, 'a rate of at least 0 and below 1')
+        pairs = several(several(positive, 2), NUM_STAGES)
+        self._set('patch_sizes', pairs, f'{NUM_STAGES} pairs of positive integers')
 
-    def _check(self, holds: bool, name: str, expected: str) -> None:
-        if not holds:
-            raise ValueError(f"arch['{name}'] is {getattr(self, name)!r}; expected {expected}")
+    def _set(self, name: str, convert: Callable[[Any], Any], expected: str) -> None:
+        value = check(f"arch['{name}']", getattr(self, name), convert, expected)
+        object.__setattr__(self, name, value)  # The class is frozen.
 
     @property
     def channels(self) -> Tuple[int, ...]:

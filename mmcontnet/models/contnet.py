@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..ops import in_strips
-from ..weights.pretrained import load_pretrained
-from .arch import NUM_STAGES, get_arch
+from ..weights.pretrained import EXAMPLE, load_pretrained, split_init_cfg
+from .arch import NUM_STAGES, POSITIVE, get_arch
+from .arguments import check, choice, flag, integer, several
 from .encoder import Encoder
 from .layers import Conv2d, build_norm
 from .stem import STEMS, build_stem
@@ -111,7 +112,7 @@ class ConTNet(BaseModule):
         with_cp (bool): Whether the encoders are computed again in the backward pass instead of kept in memory.
             Defaults to False.
         init_cfg (dict | None): ``dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')`` loads weights; see
-            :func:`mmcontnet.weights.official.load_pretrained`. Defaults to None, random weights.
+            :func:`mmcontnet.weights.pretrained.load_pretrained`. Defaults to None, random weights.
 
     Attributes:
         out_channels (tuple[int]): Channels of the returned maps.
@@ -151,19 +152,22 @@ class ConTNet(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         arch = get_arch(arch)
-        _check('in_channels', in_channels, isinstance(in_channels, int) and in_channels > 0, 'a positive integer')
-        _check('stem', stem, stem in STEMS, f'one of {STEMS}')
-        _check('position', position, position in POSITIONS, f'one of {POSITIONS}')
-        _check('strides', strides, _are(strides, (1, 2), NUM_STAGES), f'{NUM_STAGES} numbers, each 1 or 2')
-        positive = range(1, 1 << 10)
-        _check('dilations', dilations, _are(dilations, positive, NUM_STAGES), f'{NUM_STAGES} positive integers')
-        ascending = _are(out_indices, range(NUM_STAGES)) and sorted(set(out_indices)) == list(out_indices)
-        _check('out_indices', out_indices, ascending, f'ascending stages from 0 to {NUM_STAGES - 1}, at least one')
-        _check('frozen_stages', frozen_stages, frozen_stages in range(-1, NUM_STAGES + 1), f'-1 to {NUM_STAGES}')
-
-        self.in_channels = in_channels
-        self.out_indices = tuple(out_indices)
-        self.frozen_stages = frozen_stages
+        self.in_channels = check('in_channels', in_channels, integer(POSITIVE), 'a positive integer')
+        check('stem', stem, choice(STEMS), f'one of {STEMS}')
+        check('position', position, choice(POSITIONS), f'one of {POSITIONS}')
+        flags = dict(qkv_bias=qkv_bias, pre_norm=pre_norm, avg_down=avg_down, norm_eval=norm_eval, with_cp=with_cp)
+        for name, value in flags.items():
+            check(name, value, flag, 'True or False')
+        sizes = several(integer((1, 2)), NUM_STAGES)
+        strides = check('strides', strides, sizes, f'{NUM_STAGES} integers, each 1 or 2')
+        sizes = several(integer(POSITIVE), NUM_STAGES)
+        dilations = check('dilations', dilations, sizes, f'{NUM_STAGES} positive integers')
+        expected = f'ascending stages from 0 to {NUM_STAGES - 1}, at least one'
+        self.out_indices = check('out_indices', out_indices, several(integer(range(NUM_STAGES))), expected)
+        if not self.out_indices or sorted(set(self.out_indices)) != list(self.out_indices):
+            raise ValueError(f'out_indices is {out_indices!r}; expected {expected}')
+        stages = range(-1, NUM_STAGES + 1)
+        self.frozen_stages = check('frozen_stages', frozen_stages, integer(stages), f'-1 to {NUM_STAGES}')
         self.norm_eval = norm_eval
 
         self.stem = build_stem(stem, in_channels, arch.width, norm_cfg)
@@ -215,10 +219,14 @@ class ConTNet(BaseModule):
             format of ``x``.
 
         Raises:
+            TypeError: ``x`` is no tensor of floating-point numbers.
             ValueError: ``x`` is no batch of images with ``in_channels`` channels.
         """
+        expected = f'expected a float tensor (B, {self.in_channels}, H, W)'
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(f'x is {x.dtype if isinstance(x, Tensor) else type(x).__name__}; {expected}')
         if x.dim() != 4 or x.shape[1] != self.in_channels or 0 in x.shape[2:]:
-            raise ValueError(f'x has the shape {tuple(x.shape)}; expected (B, {self.in_channels}, H, W)')
+            raise ValueError(f'x has the shape {tuple(x.shape)}; {expected}')
         channels_last = x.stride(1) == 1 and not x.is_contiguous()
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
@@ -232,19 +240,24 @@ class ConTNet(BaseModule):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Loads the weights that ``init_cfg`` names; without one, warns that training starts from random weights."""
+        """Loads the weights that ``init_cfg`` names; without one, warns that training starts from random weights.
+
+        Raises:
+            ValueError: ``init_cfg`` is wrong, or the weights do not fit.
+        """
         if self.init_cfg is None:
             print_log(
                 'ConTNet has no pretrained weights: unless a checkpoint is loaded, training starts from random ones. '
-                "Give weights with init_cfg=dict(type='Pretrained', checkpoint=FILE, prefix='backbone.'), where FILE "
-                'comes from tools/convert_checkpoint.py.',
+                f'Give weights with init_cfg={EXAMPLE}, where FILE comes from tools/convert_checkpoint.py.',
                 logger='current',
                 level=logging.WARNING,
             )
-        elif isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
-            load_pretrained(self, **{key: value for key, value in self.init_cfg.items() if key != 'type'})
-            return
-        super().init_weights()
+        init_cfg = self.init_cfg
+        pretrained, self.init_cfg = split_init_cfg(init_cfg)
+        super().init_weights()  # by the other initializers
+        self.init_cfg = init_cfg
+        for arguments in pretrained:
+            load_pretrained(self, **arguments)
 
     def train(self, mode: bool = True) -> 'ConTNet':
         """Sets the mode; frozen stages, and with ``norm_eval`` all batch norms, stay in evaluation mode."""
@@ -284,17 +297,3 @@ def _init(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _check(name: str, value: Any, holds: bool, expected: str) -> None:
-    if not holds:
-        raise ValueError(f'{name} is {value!r}; expected {expected}')
-
-
-def _are(values: Any, allowed: Sequence[int], length: Optional[int] = None) -> bool:
-    """Whether values is a non-empty sequence, of the given length if any, of allowed numbers."""
-    return (
-        isinstance(values, (tuple, list))
-        and len(values) == (length or len(values) or 1)
-        and all(value in allowed for value in values)
-    )

@@ -4,6 +4,7 @@ A map is cut into patches of p x p pixels; a pixel attends to those of its patch
 patches at the bottom and right margin are smaller.
 """
 
+from functools import partial
 from math import prod
 from typing import Any, Optional, Sequence, Tuple
 
@@ -100,8 +101,9 @@ register(
 )
 register(
     'patch_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)',
-    _backward,
+    partial(_backward, padded_attention),
     _backward_shapes,
+    partial(_backward, attention_by_rectangles),
     # Two products for each of the forward pass; those that are computed again are not counted.
     flops=lambda grad, qkv, *args, **kwargs: 2 * count_flops(qkv, *args),
 )

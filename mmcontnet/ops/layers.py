@@ -35,9 +35,16 @@ def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     if where is Target.COMPILER:
         x, weight, bias = autocast(x, weight, bias)
         return torch.ops.mmcontnet.convolution(x, weight[:, :, None, None], bias, 1, 0, 1)
-    if where is Target.CPU and x.numel():
-        return _of_image(F.conv2d(_to_image(x), weight[:, :, None, None], bias), x)
+    if where is Target.CPU:
+        return linear_as_convolution(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def linear_as_convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+    """:func:`linear` on a CPU."""
+    if not x.numel():  # which oneDNN does not take
+        return F.linear(x, weight, bias)
+    return _of_image(F.conv2d(_to_image(x), weight[:, :, None, None], bias), x)
 
 
 def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, dropout: float = 0.0) -> Tensor:
@@ -60,7 +67,7 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
     arguments = autocast(x, weight1, bias1, weight2, bias2)
     if where is Target.COMPILER:
         return torch.ops.mmcontnet.mlp(*arguments)
-    return _mlp(*arguments) if is_inference() else MLPFunction.apply(*arguments)
+    return _mlp_on_cpu(*arguments) if is_inference() else MLPFunction.apply(*arguments)
 
 
 def reference_mlp(
@@ -81,11 +88,21 @@ def _of_image(image: Tensor, x: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(*x.shape[:3], image.shape[1])
 
 
+# The functions below are what operators run. They do not ask for the target: while one thread compiles, torch tells all
+# threads that they do.
+
+
 def _convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int, padding: int, dilation: int) -> Tensor:
-    if stride == 1 and weight.shape[2:] == (1, 1):
-        return linear(x, weight[:, :, 0, 0], bias)
     x = F.conv2d(x.permute(0, 3, 1, 2), weight, bias, stride, padding, dilation)
     return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _convolution_on_cpu(
+    x: Tensor, weight: Tensor, bias: Optional[Tensor], stride: int, padding: int, dilation: int
+) -> Tensor:
+    if stride == 1 and weight.shape[2:] == (1, 1):
+        return linear_as_convolution(x, weight[:, :, 0, 0], bias)
+    return _convolution(x, weight, bias, stride, padding, dilation)
 
 
 def _convolution_shape(x: Tensor, weight: Tensor, _: Any, stride: int, padding: int, dilation: int) -> Tensor:
@@ -155,8 +172,8 @@ def _count_convolution_flops(
 
 def _gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     known = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and HAS_BFLOAT16)
-    if not (FUSES_GELU and torch.backends.mkldnn.enabled and x.device.type == 'cpu' and known and x.numel()):
-        return F.gelu(linear(x, weight, bias))
+    if not (FUSES_GELU and torch.backends.mkldnn.enabled and known and x.numel()):
+        return F.gelu(linear_as_convolution(x, weight, bias))
     image = torch.ops.mkldnn._convolution_pointwise(
         _to_image(x),
         weight[:, :, None, None],
@@ -173,7 +190,11 @@ def _gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
-    return linear(_gelu_of_linear(x, weight1, bias1), weight2, bias2)
+    return F.linear(F.gelu(F.linear(x, weight1, bias1)), weight2, bias2)
+
+
+def _mlp_on_cpu(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+    return linear_as_convolution(_gelu_of_linear(x, weight1, bias1), weight2, bias2)
 
 
 class MLPFunction(torch.autograd.Function):
@@ -185,9 +206,9 @@ class MLPFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
         """Applies the layers."""
-        hidden = linear(x, weight1, bias1)
+        hidden = linear_as_convolution(x, weight1, bias1)
         ctx.save_for_backward(x, hidden, weight1, weight2)
-        return linear(F.gelu(hidden), weight2, bias2)
+        return linear_as_convolution(F.gelu(hidden), weight2, bias2)
 
     @staticmethod
     @once_differentiable
@@ -227,6 +248,7 @@ register(
     'convolution(Tensor x, Tensor weight, Tensor? bias, int stride, int padding, int dilation) -> Tensor',
     _convolution,
     _convolution_shape,
+    _convolution_on_cpu,
 )
 register(
     'convolution_backward('
@@ -240,5 +262,6 @@ register(
     'mlp(Tensor x, Tensor weight1, Tensor bias1, Tensor weight2, Tensor bias2) -> Tensor',
     _mlp,
     lambda x, *weights: torch.empty_like(x),
-    flops=count_mlp_flops,
+    _mlp_on_cpu,
+    count_mlp_flops,
 )

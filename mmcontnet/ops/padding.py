@@ -15,7 +15,8 @@ def padded_attention(
 ) -> Tensor:
     """:func:`patch_attention` by a single call for all patches, with the missing pixels of smaller ones masked."""
     batch, height, width, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
-    tables = _padding_tables if target(qkv) is Target.EXPORT else _cached_padding_tables
+    exporting = target(qkv) is Target.EXPORT
+    tables = _padding_tables if exporting else _cached_padding_tables
     pixels, missing, places = tables(height, width, patch_size, qkv.device)
     patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)
     patches = patches.reshape(batch * missing.shape[0], patch_size**2, 3, heads, channels // heads)
@@ -24,7 +25,10 @@ def padded_attention(
     if bias is not None:
         mask = mask + bias.to(q.dtype)
     out = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-    out = out.transpose(1, 2).reshape(batch, pixels.shape[0], channels).index_select(1, places)
+    out = out.transpose(1, 2)
+    if exporting:  # Elsewhere torch's attention may lay it out in another way than here.
+        out = out.clone(memory_format=torch.contiguous_format)
+    out = out.reshape(batch, pixels.shape[0], channels).index_select(1, places)
     return out.reshape(batch, height, width, channels)
 
 

@@ -17,13 +17,14 @@ def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, 
     """Splits ``init_cfg`` into arguments of :func:`load_pretrained` and configs of other initializers.
 
     Args:
-        init_cfg (dict | list[dict]): Configs of mmengine's initializers.
+        init_cfg (dict | list[dict] | None): Configs of mmengine's initializers.
 
     Raises:
         ValueError: It is something else, or one that loads weights has wrong fields.
     """
     pretrained, others = [], []
-    for cfg in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
+    cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [] if init_cfg is None else [init_cfg]
+    for cfg in cfgs:
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise ValueError(f'init_cfg is {init_cfg!r}; expected {EXAMPLE}, another initializer, or a list of them')
         kind = cfg['type']

@@ -1,28 +1,16 @@
+import copy
+
+import numpy as np
 import pytest
 import reference
 import torch
 from mmengine.registry import MODELS
+from reference import build, close, randomise
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcontnet import ConTNet
 from mmcontnet.ops import strips
-
-
-def randomise(model):
-    """Gives parameters and statistics that start as zeros or ones values of their own."""
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_floating_point():
-            nn.init.uniform_(tensor, 0.5, 1.5) if 'running_var' in name else tensor.data.normal_(0, 0.3)
-    return model
-
-
-def build(**settings):
-    return randomise(ConTNet(**settings)).eval()
-
-
-def close(actual, expected, tolerance=1e-5):
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
 
 
 @pytest.mark.parametrize(
@@ -66,15 +54,39 @@ def test_outputs(arch, width):
         {},
         dict(position='relative', pre_norm=True, avg_down=True),
         dict(stem='deep', qkv_bias=False, strides=(2, 1, 1, 1), dilations=(1, 1, 2, 4)),
+        dict(stem='deep', position='relative', strides=(1, 2, 1, 2), avg_down=True),
     ],
-    ids=['default', 'relative', 'deep'],
+    ids=['default', 'relative', 'deep', 'strides'],
 )
-def test_any_size_equals_the_reference(tiny, settings, size):
+def test_outputs_and_gradients_equal_the_reference(tiny, settings, size):
+    """In float32, where the reference is computed in float64; for batches of 0, 1 and 3, channels-last or not."""
     model = build(**tiny, **settings)
-    x = torch.randn(2, 3, *size)
-    with torch.no_grad():
-        for actual, expected in zip(model(x), reference.forward(model, x)):
-            close(actual, expected)
+    exact = copy.deepcopy(model).double()
+    for batch in (0, 1, 3):
+        x = torch.randn(batch, 3, *size)
+        outs, expected = model(x), reference.forward(exact, x.double())
+        with torch.no_grad():
+            inferred = model(x.contiguous(memory_format=torch.channels_last))
+        for actual, inferred_map, wanted in zip(outs, inferred, expected):
+            assert relative_error(actual, wanted) <= 1e-6 and relative_error(inferred_map, wanted) <= 1e-6
+        factors = [torch.randn_like(out) for out in outs]
+        gradients = [differentiate(*pair, factors) for pair in ((model, outs), (exact, expected))]
+        errors = [relative_error(*pair) for pair in zip(*gradients)]
+        if max(errors) > 1e-5:  # Of sums that almost cancel, as those of relative positions, float32 has no more.
+            gradients[0] = differentiate(model, reference.forward(model, x), factors)
+            limits = [max(1e-5, 2 * relative_error(*pair)) for pair in zip(*gradients)]
+            assert all(error <= limit for error, limit in zip(errors, limits))
+
+
+def relative_error(actual, expected):
+    """Relative to what both are where that is zero."""
+    assert actual.shape == expected.shape
+    return ((actual - expected).norm() / expected.norm().clamp(min=1e-300)).item()
+
+
+def differentiate(model, maps, factors):
+    total = sum((out * factor).sum() for out, factor in zip(maps, factors))
+    return torch.autograd.grad(total, list(model.parameters()), allow_unused=True, materialize_grads=True)
 
 
 @pytest.mark.parametrize('position', ['absolute', 'relative'])
@@ -268,7 +280,7 @@ def test_empty_batch_and_single_image(tiny):
         (dict(in_channels=0), ['in_channels is 0', 'positive']),
         (dict(stem='wide'), ["stem is 'wide'", 'deep']),
         (dict(position='none'), ["position is 'none'", 'relative']),
-        (dict(strides=(2, 2, 2)), ['strides is (2, 2, 2)', '4 numbers']),
+        (dict(strides=(2, 2, 2)), ['strides is (2, 2, 2)', '4 integers']),
         (dict(strides=(4, 2, 2, 1)), ['strides', 'each 1 or 2']),
         (dict(dilations=(0, 1, 1, 1)), ['dilations', 'positive']),
         (dict(out_indices=()), ['out_indices is ()']),
@@ -288,11 +300,77 @@ def test_wrong_arguments(settings, words):
     assert all(word in str(error.value) for word in words)
 
 
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        *(('in_channels', value) for value in (True, 3.0, '3', None, -1, np.bool_(True), 1 << 40)),
+        *(
+            (name, value)
+            for name in ('qkv_bias', 'pre_norm', 'avg_down', 'norm_eval', 'with_cp')
+            for value in ('no', 1)
+        ),
+        *((name, (2.0, 2, 2, 1)) for name in ('strides', 'dilations')),
+        *((name, (True, 2, 2, 1)) for name in ('strides', 'dilations')),
+        *(
+            (name, None)
+            for name in ('strides', 'dilations', 'out_indices', 'frozen_stages', 'stem', 'position', 'arch')
+        ),
+        *(('out_indices', value) for value in ((True, 2), (1.0, 2), '012', {0, 1})),
+        *(('frozen_stages', value) for value in (True, 1.0, '1')),
+        *(('stem', value) for value in (['conv'], 1)),
+        *(('arch', value) for value in (['m'], 'M', 3)),
+        *(
+            ('norm_cfg', dict(type=kind, **settings))
+            for kind, settings in [
+                *((kind, {}) for kind in ('LN', 'BN1d', 'BN3d', 'IN3d', 'nowhere', None)),
+                *(('GN', dict(num_groups=groups)) for groups in (0, -1, 7, 2.0)),
+                *(('BN', dict(eps=eps)) for eps in (-1e-5, 'small', float('nan'))),
+                *(('BN', dict(momentum=momentum)) for momentum in (2, -0.1, 'none')),
+                ('BN', dict(groups=2)),
+            ]
+        ),
+    ],
+)
+def test_types_and_ranges_of_arguments(tiny, name, value):
+    with pytest.raises(ValueError, match=f'^{name}'):
+        ConTNet(**{**tiny, name: value})
+
+
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        *((name, value) for name in ('depths', 'mlp_widths', 'heads') for value in ((1.0,) * 4, (True,) * 4, '1111')),
+        *(('width', value) for value in (16.0, True, '16')),
+        *(('dropouts', value) for value in ((True,) * 4, ('0',) * 4, (float('nan'),) * 4, 0.1)),
+        *(('output_dropout', value) for value in (False, '0', float('nan'), -0.1, 1)),
+        *(('patch_sizes', value) for value in ((7, 14, 7, 7), ((7.0, 14),) * 4, ((True, 14),) * 4)),
+    ],
+)
+def test_types_and_ranges_of_sizes(tiny, name, value):
+    with pytest.raises(ValueError, match=rf"^arch\['{name}'\]"):
+        ConTNet(arch={**tiny['arch'], name: value})
+
+
+def test_numbers_of_numpy_are_taken():
+    arch = dict(width=np.int64(16), depths=list(np.ones(4, int)), mlp_widths=(8,) * 4, output_dropout=np.float32(0.5))
+    model = ConTNet(arch, in_channels=np.int32(1), with_cp=np.bool_(True), strides=list(np.array([2, 2, 1, 1])))
+    assert model(torch.rand(1, 1, 32, 32))[-1].shape == (1, 256, 2, 2)
+    assert type(model.out_strides[0]) is int and type(model.in_channels) is int
+
+
 @pytest.mark.parametrize('shape', [(3, 32, 32), (1, 4, 32, 32), (1, 3, 0, 32), (1, 3, 1, 32, 32)])
 def test_wrong_input(tiny, shape):
-    with pytest.raises(ValueError, match=r'expected \(B, 3, H, W\)') as error:
+    with pytest.raises(ValueError, match=r'expected a float tensor \(B, 3, H, W\)') as error:
         ConTNet(**tiny)(torch.zeros(shape))
     assert str(shape) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'x', [None, [torch.zeros(3, 8, 8)], np.zeros((1, 3, 8, 8)), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)]
+)
+def test_input_of_another_type(tiny, x):
+    with pytest.raises(TypeError, match=r'^x is .*; expected a float tensor \(B, 3, H, W\)'):
+        ConTNet(**tiny)(x)
 
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
