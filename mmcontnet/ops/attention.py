@@ -6,7 +6,7 @@ patches at the bottom and right margin are smaller.
 
 from functools import partial
 from math import prod
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -66,9 +66,10 @@ def count_flops(qkv: Sequence[int], heads: int, patch_size: int, *args: Any, **k
     return 2 * 2 * batch * prod(pairs) * channels // 3
 
 
-def _backward(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+def _backward(
+    form: Callable, grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
+) -> Tuple[Tensor, ...]:
     """The gradients of ``qkv`` and ``bias``, with attention computed again; an empty tensor where there is no bias."""
-    form = attention_by_rectangles if target(qkv) is Target.CPU else padded_attention
     with torch.enable_grad():
         qkv, bias = (None if x is None else x.detach().requires_grad_() for x in (qkv, bias))
         out = form(qkv, heads, patch_size, bias)
