@@ -68,17 +68,18 @@ def count_flops(qkv: Sequence[int], heads: int, patch_size: int, *args: Any, **k
 
 def _backward(
     form: Callable, grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
-) -> Tuple[Tensor, ...]:
+) -> Tuple[Tensor, Tensor]:
     """The gradients of ``qkv`` and ``bias``, with attention computed again; an empty tensor where there is no bias."""
     with torch.enable_grad():
         qkv, bias = (None if x is None else x.detach().requires_grad_() for x in (qkv, bias))
         out = form(qkv, heads, patch_size, bias)
     gradients = torch.autograd.grad(out, [x for x in (qkv, bias) if x is not None], grad)
-    return gradients if bias is not None else (*gradients, qkv.new_empty(0))
+    grad_qkv, grad_bias = gradients if bias is not None else (*gradients, qkv.new_empty(0))
+    return grad_qkv.contiguous(), grad_bias.contiguous()
 
 
 def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> tuple:
-    return torch.empty_like(qkv), qkv.new_empty(0) if bias is None else torch.empty_like(bias)
+    return qkv.new_empty(qkv.shape), qkv.new_empty(0 if bias is None else bias.shape)
 
 
 def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
