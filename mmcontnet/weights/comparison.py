@@ -1,11 +1,12 @@
 """Comparing the weights of a file with those of a network."""
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, Tuple
 
 import torch
 from torch import Tensor
 
-Problems = Dict[str, List[str]]
+# By kind: names of weights, with what was found.
+Problems = Dict[str, Dict[str, str]]
 
 MISSING = 'missing'
 LEFT_OVER = 'left over'
@@ -21,25 +22,29 @@ def compare(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> Problem
         found (Mapping[str, Any]): State dict of the file.
 
     Returns:
-        dict[str, list[str]]: Names of weights, with what was found, by kind of problem; empty where the weights fit.
+        dict[str, dict[str, str]]: Names of weights, with what was found, by kind of problem; empty where the weights
+        fit.
     """
     problems: Problems = {}
     for name, wanted in expected.items():
-        if name not in found:
-            if not name.endswith(COUNTER):
-                problems.setdefault(MISSING, []).append(name)
-            continue
-        problem = _find_problem(name, wanted, found[name])
-        if problem:
-            kind, detail = problem
-            problems.setdefault(kind, []).append(f'{name} {detail}'.strip())
-    left_over = [name for name in found if name not in expected]
+        if name in found:
+            kind, detail = _find_problem(name, wanted, found[name])
+            if kind:
+                problems.setdefault(kind, {})[name] = detail
+        elif not name.endswith(COUNTER):
+            problems.setdefault(MISSING, {})[name] = ''
+    left_over = {name: '' for name in found if name not in expected}
     return {**problems, LEFT_OVER: left_over} if left_over else problems
 
 
 def format_problems(problems: Problems, separator: str = '; ') -> str:
     """The problems as text, a few of each kind."""
-    return separator.join(f'{kind}: {first_few(names)}' for kind, names in problems.items())
+    return separator.join(f'{kind}: {list_weights(names)}' for kind, names in problems.items())
+
+
+def list_weights(names: Dict[str, str]) -> str:
+    """The weights of one kind of problem in a line."""
+    return first_few(f'{name} {detail}'.strip() for name, detail in names.items())
 
 
 def first_few(items: Iterable[Any], number: int = 8) -> str:
@@ -48,13 +53,12 @@ def first_few(items: Iterable[Any], number: int = 8) -> str:
     return ', '.join(items[:number]) + (f' and {len(items) - number} more' if len(items) > number else '')
 
 
-def _find_problem(name: str, expected: Tensor, found: Any) -> Optional[Tuple[str, str]]:
-    """The kind of the problem and what was found; None where the weight fits."""
+def _find_problem(name: str, expected: Tensor, found: Any) -> Tuple[str, str]:
+    """The kind of the problem, empty where the weight fits, and what was found."""
     if not isinstance(found, Tensor):
         return 'no tensors', f'({type(found).__name__})'
-    if found.layout is not torch.strided or found.is_quantized or found.is_meta:
-        kind = 'without data' if found.is_meta else 'quantized' if found.is_quantized else 'sparse'
-        return 'no dense tensors', f'({kind})'
+    if found.is_meta or found.is_quantized or found.layout is not torch.strided:
+        return 'no dense tensors', f'({"meta" if found.is_meta else "quantized" if found.is_quantized else "sparse"})'
     if found.shape != expected.shape:
         return RESHAPED, f'{tuple(found.shape)} for {tuple(expected.shape)}'
     if _family(found.dtype) != _family(expected.dtype):
@@ -63,7 +67,7 @@ def _find_problem(name: str, expected: Tensor, found: Any) -> Optional[Tuple[str
         return 'not finite', ''
     if name.endswith('running_var') and (found < 0).any():
         return 'negative variances', ''
-    return None
+    return '', ''
 
 
 def _family(dtype: torch.dtype) -> str:

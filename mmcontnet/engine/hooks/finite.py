@@ -1,4 +1,4 @@
-"""No training goes on with numbers that are none."""
+"""Stops training on NaN or infinity."""
 
 from typing import Optional
 
@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 
 @HOOKS.register_module()
@@ -40,8 +40,10 @@ class FiniteHook(Hook):
     @staticmethod
     def stop(runner: Runner, found: str) -> None:
         """Ends the training."""
+        latest = find_latest_checkpoint(runner.work_dir)
+        start = f'resume from {latest}' if latest else 'start again (no checkpoint was saved yet)'
         raise FloatingPointError(
-            f'Iteration {runner.iter + 1}: {found}. The last checkpoint is kept. What to do: resume from it with a '
-            'lower learning rate (--auto-scale-lr fits it to your batch), clip gradients with '
-            '--cfg-options optim_wrapper.clip_grad.max_norm=10, or train without --amp.'
+            f'Iteration {runner.iter + 1}: {found}. What to do: {start} with a lower learning rate (--auto-scale-lr '
+            'fits it to your batch), clip gradients with --cfg-options optim_wrapper.clip_grad.max_norm=10, or train '
+            'without --amp.'
         )

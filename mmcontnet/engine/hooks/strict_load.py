@@ -1,11 +1,16 @@
-"""No test goes on with weights that are not the model's."""
+"""Refuses checkpoints that do not match the model."""
+
+import logging
+from typing import Any, Dict
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
 
-from ...weights.comparison import compare, format_problems
+from ...weights.comparison import LEFT_OVER, MISSING, RESHAPED, Problems, compare, format_problems, list_weights
 from ...weights.reading import get_state_dict
 
 
@@ -13,23 +18,62 @@ from ...weights.reading import get_state_dict
 class StrictLoadHook(Hook):
     """Refuses a checkpoint that does not hold exactly the model's weights, which mmengine merely warns of.
 
+    Args:
+        other_classes (bool): Whether training may start from weights of another number of classes: what has another
+            shape outside of the backbone then keeps its random weights, with a warning. Defaults to False.
+
     Raises:
-        ValueError: The message names the checkpoint and what is missing, left over or of another shape.
+        ValueError: The message names the checkpoint and what is missing, left over, of another shape or not finite; or
+            says that training cannot be resumed from it.
     """
 
     # After the hooks that pick or rename weights.
     priority = 'LOWEST'
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def __init__(self, other_classes: bool = False) -> None:
+        self.other_classes = other_classes
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Dict[str, Any]) -> None:
         """Compares the checkpoint with the model."""
+        resuming = runner._resume
+        source = runner._load_from or find_latest_checkpoint(runner.work_dir)
+        if resuming and not ({'epoch', 'iter'} <= set(checkpoint.get('meta') or ()) and 'optimizer' in checkpoint):
+            raise ValueError(
+                f'training cannot be resumed from {source}, which has no state of a training; to start from its '
+                f'weights use --cfg-options load_from={source} without --resume'
+            )
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        source = runner.cfg.get('load_from')
-        weights = get_state_dict(checkpoint, source)
-        problems = compare(model.state_dict(), weights)
+        problems = _compare_with_model(model, get_state_dict(checkpoint, source))
+        if self.other_classes and not resuming:
+            _allow_other_classes(problems, source)
         if problems:
             raise ValueError(
                 f'{source} does not fit the model of {runner.cfg.filename}. {format_problems(problems)}. '
                 'Give the config that it was trained with, its --cfg-options included.'
             )
+
+
+def _compare_with_model(model: nn.Module, weights: Dict[str, Any]) -> Problems:
+    """Compares, with the names of older versions that the model's own modules know."""
+    expected = model.state_dict()
+    problems = compare(expected, weights)
+    if MISSING in problems or LEFT_OVER in problems:
+        bad = {name for names in problems.values() for name in names} - {*problems.get(LEFT_OVER, ())}
+        result = model.load_state_dict({name: weights[name] for name in weights if name not in bad}, strict=False)
+        for kind, names in ((MISSING, result.missing_keys), (LEFT_OVER, result.unexpected_keys)):
+            kept = {name: '' for name in problems.pop(kind, {}) if name in names}
+            problems.update({kind: kept} if kept else {})
+    return problems
+
+
+def _allow_other_classes(problems: Problems, source: Any) -> None:
+    """Takes what has another shape outside of the backbone out of the problems, and warns."""
+    reshaped = problems.get(RESHAPED, {})
+    if reshaped and not any(name.startswith('backbone.') for name in reshaped):
+        message = (
+            f'These start from random weights, since they have another shape in {source}: {list_weights(reshaped)}'
+        )
+        print_log(message, logger='current', level=logging.WARNING)
+        del problems[RESHAPED]
