@@ -123,10 +123,33 @@ def test_any_form_converts(default, wrap):
         (lambda weights: weights.pop('layer0.conv.conv.weight'), ['holds no ConTNet']),
         (lambda weights: weights.update({'layer4.ConTBlock0.bn.bias': torch.zeros(3)}), ['stages.3.0.norm.bias (3,)']),
         (lambda weights: weights.clear(), ['holds no ConTNet']),
+        (lambda weights: weights.pop('fc.bias'), ['missing: head.fc.bias']),
+        (lambda weights: weights.pop('fc.weight'), ['missing: head.fc.weight']),
+        (lambda weights: weights.update({'fc.foo': torch.zeros(1)}), ['left over: head.fc.foo']),
+        (lambda weights: weights.update({'fc.weight': torch.zeros(())}), ['head.fc.weight () for']),
+        (lambda weights: weights.update({'fc.bias': torch.zeros(3)}), ['head.fc.bias (3,) for']),
+        (lambda weights: weights.update({'layer0.conv.conv.weight': torch.zeros(())}), ['impossible shapes']),
+        (lambda weights: weights.update({'layer0.conv.conv.weight': torch.zeros(8)}), ['impossible shapes']),
+        (lambda weights: weights.update({'layer1.ConTBlock0.bn.bias': None}), ['named tensors: layer1.ConTBlock0.bn']),
+        (lambda weights: weights.update({3: torch.zeros(1)}), ['named tensors: 3']),
+        (lambda weights: weights['layer1.ConTBlock0.bn.bias'].fill_(float('nan')), ['not finite']),
+        (lambda weights: weights['layer1.ConTBlock0.bn.running_var'].fill_(-1), ['negative variances']),
+        (
+            lambda weights: weights.update({f'layer1.ConTBlock{n}.bn.bias': torch.zeros(8) for n in range(30_000)}),
+            ['it claims 30004 blocks'],
+        ),
+        (
+            lambda weights: weights.update(model={'a': torch.zeros(1)}, state_dict={'a': torch.zeros(1)}),
+            ['both model and state_dict'],
+        ),
+        (
+            lambda weights: weights.update(state_dict=convert_official(dict(weights))),
+            ['is converted already'],
+        ),
     ],
 )
 def test_what_does_not_match_is_listed(default, change, words):
-    weights = dict(default)
+    weights = {key: value.clone() for key, value in default.items()}
     change(weights)
     with pytest.raises(ValueError) as error:
         convert_official(weights)

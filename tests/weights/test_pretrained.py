@@ -1,10 +1,13 @@
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import PretrainedInit
 
 from mmcontnet import ConTNet
+from mmcontnet.weights.pretrained import load_pretrained
 
 
 @pytest.fixture
@@ -83,6 +86,84 @@ def test_nothing_changes_where_it_is_refused(tiny, save):
     with pytest.raises(ValueError):
         model.init_weights()
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_left_over_or_reshaped_alone_is_refused(tiny, save):
+    """Also names that merely look like those of stages that are not built."""
+    weights = ConTNet(**tiny).state_dict()
+    for name in ('stages.9.0.foo', 'stages.3.0.shortcut.weight2', 'stages.3.0.encoders.2.norm1.weight', 'extra'):
+        with pytest.raises(ValueError, match=f'left over: {name}$') as error:
+            init(save({**weights, name: torch.zeros(1)}), **tiny, out_indices=(0, 1))
+        assert 'missing' not in str(error.value)
+    with pytest.raises(ValueError, match=r'of another shape: stages\.0\.0\.norm\.bias \(3,\) for \(16,\)$') as error:
+        init(save({**weights, 'stages.0.0.norm.bias': torch.zeros(3)}), **tiny)
+    assert 'left over' not in str(error.value)
+
+
+def test_extra_block_in_the_last_stage_is_refused(tiny, save):
+    weights = ConTNet(arch=dict(tiny['arch'], depths=(2, 1, 1, 1))).state_dict()
+    arch = dict(tiny['arch'], depths=(1, 1, 1, 1))
+    with pytest.raises(ValueError, match=r'left over: stages\.0\.1\.'):
+        init(save(weights), arch=arch, out_indices=(0,))
+
+
+def test_names_of_data_parallelism_load(tiny, save):
+    source = ConTNet(**tiny)
+    model = init(save(prefixed(source, 'module.backbone.')), 'backbone.', **tiny)
+    assert all(map(torch.equal, model.state_dict().values(), source.state_dict().values()))
+
+
+@pytest.mark.parametrize(
+    'kind', ['Pretrained', 'PretrainedInit', 'mmengine.Pretrained', 'mmdet.Pretrained', PretrainedInit]
+)
+@pytest.mark.parametrize('several', [False, True])
+def test_every_spelling_loads_strictly(tiny, save, kind, several):
+    def build(path, **settings):
+        cfg = dict(type=kind, checkpoint=path)
+        others = [dict(type='Constant', layer='Linear', val=0.5)]
+        model = ConTNet(**tiny, **settings, init_cfg=[*others, cfg] if several else cfg)
+        model.init_weights()
+        return model
+
+    source = ConTNet(**tiny)
+    path = save(source.state_dict())
+    for given in (path, Path(path)):
+        assert all(map(torch.equal, build(given).state_dict().values(), source.state_dict().values()))
+    with pytest.raises(ValueError, match='do not fit the backbone'):
+        build(path, in_channels=4)
+
+
+@pytest.mark.parametrize(
+    'init_cfg, words',
+    [
+        ('weights.pth', "init_cfg is 'weights.pth'; expected dict"),
+        (dict(checkpoint='weights.pth'), 'expected dict'),
+        ([dict(type='Pretrained', checkpoint='a.pth'), None], 'or a list of them'),
+        (dict(type='Pretrained'), 'checkpoint is None; expected a path or a URL'),
+        (dict(type='Pretrained', checkpoint=3), 'checkpoint is 3'),
+        (dict(type='Pretrained', checkpoint=['a.pth']), "checkpoint is ['a.pth']"),
+        (dict(type='Pretrained', checkpoint='a.pth', prefix=3), 'prefix is 3'),
+        (dict(type='Pretrained', checkpoint='a.pth', strict=True), "unknown fields ['strict']"),
+    ],
+)
+def test_wrong_init_cfg_is_named(tiny, init_cfg, words):
+    with pytest.raises(ValueError, match='^init_cfg') as error:
+        ConTNet(**tiny, init_cfg=init_cfg).init_weights()
+    assert words in str(error.value)
+
+
+def test_weights_without_data_are_refused(tiny, save):
+    model = ConTNet(**tiny)
+    path = save(model.state_dict())
+    with pytest.raises(ValueError, match=r'no dense tensors: stem\.0\.weight \(meta\)'):
+        load_pretrained(model, path, map_location='meta')
+
+
+@pytest.mark.parametrize('value', [None, 'a', 1.0, torch.zeros(16, dtype=torch.int64), torch.full((16,), float('nan'))])
+def test_values_that_are_no_weights_are_refused(tiny, save, value):
+    with pytest.raises(ValueError, match=r'stages\.0\.0\.norm\.bias') as error:
+        init(save({**ConTNet(**tiny).state_dict(), 'stages.0.0.norm.bias': value}), **tiny)
+    assert 'another architecture' not in str(error.value)
 
 
 def test_missing_file(tiny, tmp_path):
