@@ -45,17 +45,12 @@ def summarise(findings: List[Finding]) -> str:
         kinds: Dict[str, List[str]] = {}
         for finding in findings:
             if finding.harmless == harmless:
-                kinds.setdefault(finding.kind, []).append(finding.detail)
+                kinds.setdefault(finding.kind, []).append(finding.line)
         lines.append(f'{title}:' if kinds else f'{title}: none')
         for kind, details in kinds.items():
-            lines += [f'  {kind}: {len(details)}', *(f'    {_on_one_line(detail)}' for detail in details[:5])]
+            lines += [f'  {kind}: {len(details)}', *(f'    {detail}' for detail in details[:5])]
             lines += ['    ...'] if len(details) > 5 else []
     return '\n'.join(lines)
-
-
-def _on_one_line(detail: str) -> str:
-    """Text without what a terminal would obey or cannot print; names in files may hold anything."""
-    return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in detail[:1000])
 
 
 def _check_splits(cfg: Config, pool: ThreadPool) -> Findings:

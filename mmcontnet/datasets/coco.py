@@ -67,6 +67,9 @@ def read_entries(path: str, usage: Usage) -> Findings[Entries]:
         return None
     images = yield from _check_list(content['images'], 'Image', f'{path}: images', _check_image_entry)
     categories = yield from _check_list(content['categories'], 'Category', f'{path}: categories', _check_category)
+    for name, count in Counter(category['name'] for category in categories.values()).items():
+        if count > 1:
+            yield Finding('Categories share a name: labels shift', f'{path}: {name!r}')
     annotations = yield from _check_annotations(content['annotations'], path, images, categories, usage)
     return Entries(images, categories, annotations)
 
@@ -268,11 +271,7 @@ def _check_classes(entries: Entries, source: Source) -> Findings:
     """
     path = source.dataset.ann_file
     counts = Counter(annotation['category_id'] for annotation in entries.annotations.values())
-    names: Dict[str, int] = {}
-    for number, category in entries.categories.items():
-        if category['name'] in names:
-            yield Finding('Categories share a name: labels shift', f'{path}: {category["name"]!r}')
-        names[category['name']] = names.get(category['name'], 0) + counts[number]
+    names = {category['name']: counts[number] for number, category in entries.categories.items()}
     for name, count in names.items():
         if name not in source.classes:
             detail = f'{path}: {name!r}, {count} annotations'

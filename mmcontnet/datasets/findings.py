@@ -17,6 +17,11 @@ class Finding(NamedTuple):
     detail: str
     harmless: bool = False
 
+    @property
+    def line(self) -> str:
+        """The detail without what a terminal would obey or cannot print; names in files may hold anything."""
+        return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in self.detail[:1000])
+
 
 class Source(NamedTuple):
     """A data set, not yet initialised, the transforms that read it and the metrics that are measured on it."""
@@ -61,6 +66,16 @@ def attempt(action: Callable[[], T], kind: str, where: str) -> Findings[T]:
         return action()
 
     return guard(run(), kind, where)
+
+
+def collect(check: Findings[T]) -> Tuple[Optional[T], List[Finding]]:
+    """Runs a check; returns what it returns and what it finds."""
+    findings = []
+    while True:
+        try:
+            findings.append(next(check))
+        except StopIteration as end:
+            return end.value, findings
 
 
 def initialise(source: Source) -> Findings[bool]:

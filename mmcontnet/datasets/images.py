@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image, UnidentifiedImageError
 
@@ -25,19 +26,26 @@ def check_image(path: str, load: Loader, expected: Optional[Size] = None) -> Fin
     if not Path(path).is_file():
         yield Finding('Image is missing', path)
         return None
-    size = yield from attempt(partial(_decode, path, load), 'Image cannot be decoded', path)
-    if size and expected and size != expected:
+    image = yield from attempt(partial(decode, path, load), 'Image cannot be decoded', path)
+    if image is None:
+        return None
+    size = image.shape[1::-1]
+    if expected and size != expected:
         yield Finding('Image has another size than its annotation', f'{path}: {size}, annotated as {expected}')
     return size
 
 
-def _decode(path: str, load: Loader) -> Size:
-    """The size of an image as the training sees it; raises where it cannot be decoded, or not to its last byte."""
+def decode(path: str, load: Loader) -> np.ndarray:
+    """The pixels of an image, (height, width[, channels]), as the training sees them.
+
+    Raises:
+        Exception: It cannot be decoded, or not to its last byte; the decoders raise all kinds.
+    """
     _require_all_bytes(path)
     result = load(dict(img_path=path))
     if result is None:
         raise ValueError('it cannot be read, and ignore_empty=True puts another image in its place')
-    return result['img'].shape[1::-1]
+    return result['img']
 
 
 def _require_all_bytes(path: str) -> None:
