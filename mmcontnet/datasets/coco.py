@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, NamedTuple
 from mmcv.transforms import LoadImageFromFile
 
 from ..progress import track_progress
-from .findings import Finding, Findings, Source, attempt, check_each_image, guard, initialise
+from .findings import Finding, Findings, Source, attempt, check_each_image, collect, guard, initialise
 from .images import Loader, Size, check_image, find_loader
 from .masks import check_mask
 
@@ -72,23 +72,6 @@ def read_entries(path: str, usage: Usage) -> Findings[Entries]:
             yield Finding('Categories share a name: labels shift', f'{path}: {name!r}')
     annotations = yield from _check_annotations(content['annotations'], path, images, categories, usage)
     return Entries(images, categories, annotations)
-
-
-def check_box(annotation: dict, size: Size, where: str) -> Findings[bool]:
-    """Returns whether a box is used; it may stick out by a pixel, as some tools count them from 1."""
-    x, y, width, height = annotation['bbox']
-    where = f'{where}, box {shorten(annotation["bbox"])}'
-    if not (x >= -1 and y >= -1 and x + width <= size[0] + 1 and y + height <= size[1] + 1):
-        yield Finding('Box is not inside its image', f'{where}, image {size}')
-    elif width < 0 or height < 0:
-        yield Finding('Box has a negative width or height', where)
-    elif not annotation['area'] <= (size[0] + 2) * (size[1] + 2):
-        yield Finding('Area is not a number of pixels of its image', f'{where}, area {annotation["area"]}')
-    elif width < 1 or height < 1 or annotation['area'] <= 0:
-        yield Finding('Box is empty: the data set skips it', where, harmless=True)
-    else:
-        return True
-    return False
 
 
 def _check_coco(source: Source, pool: ThreadPool, api: type) -> Findings:
@@ -160,7 +143,7 @@ def _keep(entry: dict, kept: Dict[Any, dict], kind: str, path: str) -> Findings:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) in (int, float)  # Not bool.
 
 
 def _is_id(value: Any) -> bool:
@@ -201,10 +184,13 @@ def _check_annotations(
     """The annotations that mmdet can read, by id."""
     kept: Dict[Any, dict] = {}
     for position, annotation in enumerate(track_progress(entries, f'{len(entries)} annotations')):
-        where = _describe(annotation, position, path, images)
-        check = _check_annotation(annotation, where, images, categories, usage)
-        if (yield from guard(check, 'Annotation cannot be checked', where)):
-            yield from _keep(annotation, kept, 'Annotation', where.rpartition(':')[0])
+        check = _check_annotation(annotation, images, categories, usage)
+        usable, findings = collect(guard(check, 'Annotation cannot be checked', ''))
+        if findings:
+            where = _describe(annotation, position, path, images)
+            yield from (finding._replace(detail=where + finding.detail) for finding in findings)
+        if usable:
+            yield from _keep(annotation, kept, 'Annotation', f'{path}, {images[annotation["image_id"]]["file_name"]}')
     return kept
 
 
@@ -218,50 +204,68 @@ def _describe(annotation: Any, position: int, path: str, images: Dict[Any, dict]
 
 
 def _check_annotation(
-    annotation: Any, where: str, images: Dict[Any, dict], categories: Dict[Any, dict], usage: Usage
+    annotation: Any, images: Dict[Any, dict], categories: Dict[Any, dict], usage: Usage
 ) -> Findings[bool]:
-    """Returns whether mmdet can read an annotation, after a look at its box and its mask."""
+    """Returns whether mmdet can read an annotation, after a look at its box and its mask.
+
+    Here and below, details are what follows the name of the annotation, which is made for findings only.
+    """
     if not isinstance(annotation, dict):
-        yield Finding('Annotation is no object', f'{where}: {shorten(annotation)}')
+        yield Finding('Annotation is no object', f': {shorten(annotation)}')
         return False
-    faults = list(_find_faults(annotation, where, images, categories, usage))
+    faults = list(_find_faults(annotation, images, categories, usage))
     yield from faults
     if faults:
         return False
     if annotation.get('ignore'):
-        yield Finding('Annotation is ignored', where, harmless=True)
+        yield Finding('Annotation is ignored', '', harmless=True)
     elif annotation.get('iscrowd'):
-        yield Finding('Annotation is of a crowd', where, harmless=True)
+        yield Finding('Annotation is of a crowd', '', harmless=True)
     image = images[annotation['image_id']]
     size = (int(image['width']), int(image['height']))
-    used = yield from check_box(annotation, size, where)
+    used = yield from _check_box(annotation, size)
     if usage.masks and (used or usage.evaluated):
         if usage.polygons_only and isinstance(annotation.get('segmentation'), dict) and not annotation.get('iscrowd'):
-            yield Finding('Mask is no polygon: poly2mask=False ignores the annotation', where)
-        yield from check_mask(annotation.get('segmentation'), annotation['bbox'] if used else None, size, where)
+            yield Finding('Mask is no polygon: poly2mask=False ignores the annotation', '')
+        yield from check_mask(annotation.get('segmentation'), annotation['bbox'] if used else None, size)
     return True
 
 
-def _find_faults(
-    annotation: dict, where: str, images: Dict[Any, dict], categories: Dict[Any, dict], usage: Usage
-) -> Findings:
+def _find_faults(annotation: dict, images: Dict[Any, dict], categories: Dict[Any, dict], usage: Usage) -> Findings:
     """What mmdet, or the evaluation by pycocotools, could not read."""
     number, image, category = (annotation.get(key) for key in ('id', 'image_id', 'category_id'))
     if not _is_id(number):
-        yield Finding('Annotation has no id', f'{where}: {shorten(number)}')
+        yield Finding('Annotation has no id', f': {shorten(number)}')
     elif usage.evaluated and isinstance(number, str):
-        yield Finding('Annotation has an id that is no number: the evaluation cannot use it', where)
+        yield Finding('Annotation has an id that is no number: the evaluation cannot use it', '')
     if not (_is_id(image) and image in images):
-        yield Finding('Annotation is of an unknown image', f'{where}, image {shorten(image)}')
+        yield Finding('Annotation is of an unknown image', f', image {shorten(image)}')
     if not (_is_id(category) and category in categories):
-        yield Finding('Annotation is of an unknown category', f'{where}, category {shorten(category)}')
+        yield Finding('Annotation is of an unknown category', f', category {shorten(category)}')
     box, area = annotation.get('bbox'), annotation.get('area')
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and _is_number(area)):
-        detail = f'{where}: box {shorten(box)}, area {shorten(area)}'
+        detail = f': box {shorten(box)}, area {shorten(area)}'
         yield Finding('Annotation lacks a box of four numbers or its area', detail)
     crowd = annotation.get('iscrowd')
     if not (crowd in (0, 1) or (crowd is None and not usage.evaluated)):
-        yield Finding('Annotation lacks 0 or 1 as its iscrowd', f'{where}: {shorten(crowd)}')
+        yield Finding('Annotation lacks 0 or 1 as its iscrowd', f': {shorten(crowd)}')
+
+
+def _check_box(annotation: dict, size: Size) -> Findings[bool]:
+    """Returns whether a box is used; it may stick out by a pixel, as some tools count them from 1."""
+    x, y, width, height = annotation['bbox']
+    detail = f', box {annotation["bbox"]!r:.200}'
+    if not (x >= -1 and y >= -1 and x + width <= size[0] + 1 and y + height <= size[1] + 1):
+        yield Finding('Box is not inside its image', f'{detail}, image {size}')
+    elif width < 0 or height < 0:
+        yield Finding('Box has a negative width or height', detail)
+    elif not annotation['area'] <= (size[0] + 2) * (size[1] + 2):
+        yield Finding('Area is not a number of pixels of its image', f'{detail}, area {annotation["area"]}')
+    elif width < 1 or height < 1 or annotation['area'] <= 0:
+        yield Finding('Box is empty: the data set skips it', detail, harmless=True)
+    else:
+        return True
+    return False
 
 
 def _check_classes(entries: Entries, source: Source) -> Findings:

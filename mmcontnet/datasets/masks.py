@@ -15,72 +15,76 @@ from .images import Size
 LONGEST_OUTLINE = 4_000_000  # Pixels; pycocotools takes about a hundred bytes for each.
 
 
-def check_mask(segmentation: Any, box: Optional[List[float]], size: Size, where: str) -> Findings:
+def check_mask(segmentation: Any, box: Optional[List[float]], size: Size) -> Findings:
     """A mask of polygons or run lengths, and whether it is where its box is, if one is given."""
     if not segmentation:
-        yield Finding('Annotation has no mask', where)
+        yield Finding('Annotation has no mask', '')
         return
-    outlines = yield from (_encode_runs if isinstance(segmentation, dict) else _encode_polygons)(
-        segmentation, size, where
-    )
+    encode = _encode_runs if isinstance(segmentation, dict) else _encode_polygons
+    outlines = yield from encode(segmentation, size)
     if outlines is None:
         return
-    boxes = mask_api.toBbox(outlines)[mask_api.area(outlines) > 0]  # (parts, 4): x, y, width, height.
-    if not len(boxes):
-        yield Finding('Mask is empty', where, harmless=True)
+    parts = [part for part in mask_api.toBbox(outlines).tolist() if part[2] > 0]  # x, y, width, height.
+    if not parts:
+        yield Finding('Mask is empty', '', harmless=True)
     elif box:
-        yield from _check_place(boxes, box, where)
+        yield from _check_place(parts, box)
 
 
-def _check_place(boxes: np.ndarray, box: List[float], where: str) -> Findings:
-    """Whether most of a mask, of the boxes (parts, 4) of its parts, is inside its box."""
-    start, end = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+def _check_place(parts: List[List[float]], box: List[float]) -> Findings:
+    """Whether most of a mask, of the boxes of its parts, is inside its box."""
+    left, top = (min(part[axis] for part in parts) for axis in (0, 1))
+    right, bottom = (max(part[axis] + part[axis + 2] for part in parts) for axis in (0, 1))
     x, y, width, height = box  # A pixel larger: some tools count from 1.
-    shared = np.minimum(end, [x + width + 1, y + height + 1]) - np.maximum(start, [x - 1, y - 1])
-    if shared.clip(0).prod() < (end - start).prod() / 2:
-        detail = f'{where}: mask from {start.tolist()} to {end.tolist()}, box {box} (x, y, width, height)'
+    shared_width = min(right, x + width + 1) - max(left, x - 1)
+    shared_height = min(bottom, y + height + 1) - max(top, y - 1)
+    if max(shared_width, 0) * max(shared_height, 0) < (right - left) * (bottom - top) / 2:
+        detail = f': mask from {left, top} to {right, bottom}, box {box} (x, y, width, height)'
         yield Finding('Mask is apart from its box', detail)
 
 
-def _encode_polygons(polygons: Any, size: Size, where: str) -> Findings[list]:
+def _encode_polygons(polygons: Any, size: Size) -> Findings[list]:
     """Polygons as run lengths of pycocotools."""
     if not isinstance(polygons, list):
-        yield Finding('Mask is neither polygons nor run lengths', f'{where}: {shorten(polygons)}')
+        yield Finding('Mask is neither polygons nor run lengths', f': {shorten(polygons)}')
         return None
     length = 0.0
     for polygon in polygons:
-        points = np.array(polygon)
-        if points.ndim != 1 or (points.size and points.dtype.kind not in 'iuf'):
-            yield Finding('Polygon is no list of numbers x, y, x, y, ...', f'{where}: {shorten(polygon)}')
+        numbers = np.array(polygon)
+        if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in 'iuf'):
+            yield Finding('Polygon is no list of numbers x, y, x, y, ...', f': {shorten(polygon)}')
             return None
-        if len(points) < 6 or len(points) % 2:
-            yield Finding('Polygon has fewer than three points or half a point', f'{where}: {shorten(polygon)}')
+        if len(numbers) < 6 or len(numbers) % 2:
+            yield Finding('Polygon has fewer than three points or half a point', f': {shorten(polygon)}')
             return None
-        points = points.reshape(-1, 2).astype(float)
-        if not ((points >= np.negative(size)) & (points <= np.multiply(size, 2))).all():
-            low, high = points.min(0).tolist(), points.max(0).tolist()
-            yield Finding('Polygon is far outside its image', f'{where}: from {low} to {high}, image {size}')
+        points = numbers.reshape(-1, 2).astype(float)
+        (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+        if not (left >= -size[0] and top >= -size[1] and right <= 2 * size[0] and bottom <= 2 * size[1]):
+            yield Finding('Polygon is far outside its image', f': {left, top} to {right, bottom}, image {size}')
             return None
-        length += np.abs(points - np.roll(points, 1, 0)).max(1).sum()
+        longest = len(points) * max(right - left, bottom - top)
+        if longest > LONGEST_OUTLINE / 1000:  # Few are; the bound will do for the others.
+            longest = np.abs(np.diff(points, axis=0, append=points[:1])).max(1).sum()
+        length += longest
     if length > LONGEST_OUTLINE:
-        yield Finding('Polygons are too long to be drawn', f'{where}: {length:.0f} pixels, at most {LONGEST_OUTLINE}')
+        yield Finding('Polygons are too long to be drawn', f': {length:.0f} pixels, at most {LONGEST_OUTLINE}')
         return None
     return mask_api.frPyObjects(polygons, size[1], size[0])
 
 
-def _encode_runs(mask: dict, size: Size, where: str) -> Findings[list]:
+def _encode_runs(mask: dict, size: Size) -> Findings[list]:
     """Run lengths, compressed or not, as those of pycocotools."""
     area, counts = size[0] * size[1], mask.get('counts')
     if mask.get('size') != [size[1], size[0]]:
-        detail = f'{where}: {shorten(mask.get("size"))} (height, width), image {size}'
+        detail = f': {shorten(mask.get("size"))} (height, width), image {size}'
         yield Finding('Mask has another size than its image', detail)
         return None
     runs = _decompress(counts) if isinstance(counts, str) else np.array(counts)
     if runs is None or runs.ndim != 1 or runs.dtype.kind not in 'iu':
-        yield Finding('Run lengths cannot be read', f'{where}: {shorten(counts)}')
+        yield Finding('Run lengths cannot be read', f': {shorten(counts)}')
         return None
     if not ((runs >= 0) & (runs <= area)).all() or runs.sum() != area:
-        detail = f'{where}: run lengths from {runs.min()} to {runs.max()}, {runs.sum()} in all; expected {area} in all'
+        detail = f': run lengths from {runs.min()} to {runs.max()}, {runs.sum()} in all; expected {area} in all'
         yield Finding('Run lengths are not those of the image', detail)
         return None
     return [mask if isinstance(counts, str) else mask_api.frPyObjects(mask, size[1], size[0])]
