@@ -148,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_id(value: Any) -> bool:
     """Whether a value can be looked up: numbers and text, but not NaN."""
-    return isinstance(value, str) or (_is_number(value) and math.isfinite(value))
+    return type(value) in (int, str) or (type(value) is float and math.isfinite(value))
 
 
 def _check_image_entry(image: Any, where: str) -> Findings[bool]:
@@ -236,8 +236,8 @@ def _find_faults(annotation: dict, images: Dict[Any, dict], categories: Dict[Any
     number, image, category = (annotation.get(key) for key in ('id', 'image_id', 'category_id'))
     if not _is_id(number):
         yield Finding('Annotation has no id', f': {shorten(number)}')
-    elif usage.evaluated and isinstance(number, str):
-        yield Finding('Annotation has an id that is no number: the evaluation cannot use it', '')
+    elif usage.evaluated and (isinstance(number, str) or abs(number) > 1e308):  # It is put among floats.
+        yield Finding('Annotation has an id that the evaluation cannot use', '')
     if not (_is_id(image) and image in images):
         yield Finding('Annotation is of an unknown image', f', image {shorten(image)}')
     if not (_is_id(category) and category in categories):
