@@ -402,18 +402,20 @@ def test_map_of_the_metric_of_cityscapes_is_checked(coco, problems):
     assert len(problems(coco.cfg)['Image is missing']) == 3
 
 
-def test_time_and_memory_are_linear_in_annotations(tmp_path):
-    """A million boxes take ten times as long as a hundred thousand."""
+def test_boxes_are_checked_in_little_more_time_than_they_are_read(tmp_path):
     annotation = dict(image_id=1, category_id=1, bbox=[8, 8, 20, 16], area=320, segmentation=[[8, 8, 28, 8, 28, 24]])
     content = dict(
         images=[dict(id=1, file_name='1.jpg', width=WIDTH, height=HEIGHT)],
         categories=[dict(id=1, name='cat')],
         annotations=[dict(annotation, id=number) for number in range(100_000)],
     )
-    (tmp_path / 'instances.json').write_text(json.dumps(content))
+    file = tmp_path / 'instances.json'
+    file.write_text(json.dumps(content))
     start = time.perf_counter()
-    assert list(read_entries(str(tmp_path / 'instances.json'), Usage())) == []
-    assert time.perf_counter() - start < 10
+    json.loads(file.read_text())
+    read = time.perf_counter() - start
+    assert list(read_entries(str(file), Usage())) == []
+    assert time.perf_counter() - start - read < 20 * read
 
 
 @pytest.mark.parametrize(
