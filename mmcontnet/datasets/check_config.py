@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, DefaultScope
 
-from .findings import Finding, Findings, Source, attempt, check_classification, check_coco, check_segmentation
+from .classification import check_classification
+from .coco import check_coco
+from .findings import Finding, Findings, Source, attempt, guard
+from .segmentation import check_segmentation, check_unused_maps
 
 CHECKS = {'mmdet': check_coco, 'mmseg': check_segmentation, 'mmpretrain': check_classification}
 HEADS = re.compile(r'\b(bbox_head|mask_head|decode_head|auxiliary_head|head)\b')
+MOST_WORKERS = 64  # Each holds a whole image.
 
 
 def check_config(cfg: Config, workers: int) -> List[Finding]:
@@ -20,11 +25,13 @@ def check_config(cfg: Config, workers: int) -> List[Finding]:
 
     Args:
         cfg (Config): The config; its relative paths start at the current folder.
-        workers (int): Threads that read images.
+        workers (int): Threads that read images, 1 to 64.
 
     Raises:
-        ValueError: The config is for another toolbox, or its data are in another layout.
+        ValueError: The config is for another toolbox, its data are in another layout, or workers is out of range.
     """
+    if not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f'{workers} workers: expected 1 to {MOST_WORKERS}')
     if cfg.get('default_scope') not in CHECKS:
         raise ValueError(f'default_scope is {cfg.get("default_scope")!r}; expected one of {list(CHECKS)}')
     with DefaultScope.overwrite_default_scope(cfg.default_scope), ThreadPool(workers) as pool:
@@ -32,13 +39,13 @@ def check_config(cfg: Config, workers: int) -> List[Finding]:
 
 
 def summarise(findings: List[Finding]) -> str:
-    """The findings as text, a few of each kind."""
+    """The findings as text, a few of each kind, each on a line of its own."""
     lines = []
     for title, harmless in (('Problems', False), ('Remarks', True)):
         kinds: Dict[str, List[str]] = {}
         for finding in findings:
             if finding.harmless == harmless:
-                kinds.setdefault(finding.kind, []).append(finding.detail)
+                kinds.setdefault(finding.kind, []).append(finding.line)
         lines.append(f'{title}:' if kinds else f'{title}: none')
         for kind, details in kinds.items():
             lines += [f'  {kind}: {len(details)}', *(f'    {detail}' for detail in details[:5])]
@@ -47,40 +54,73 @@ def summarise(findings: List[Finding]) -> str:
 
 
 def _check_splits(cfg: Config, pool: ThreadPool) -> Findings:
-    """Checks the splits, equal ones once."""
+    """Checks the splits, equal ones once, and what they must have in common."""
     seen: List[tuple] = []
-    folders: Dict[str, Set[str]] = {}
+    sources: List[Source] = []
     for split in ('train', 'val', 'test'):
         loader, metrics = cfg.get(f'{split}_dataloader'), cfg.get(f'{split}_evaluator') or []
-        if loader is None or (loader.dataset, metrics) in seen:
+        if loader is None:
             continue
-        seen.append((loader.dataset, metrics))
-        for config in _innermost(loader.dataset):
-            build = partial(DATASETS.build, {**config, 'pipeline': [], 'lazy_init': True, 'serialize_data': False})
-            dataset = yield from attempt(build, 'Data set cannot be built', f'{split}: {config.type}')
-            if dataset is None:
+        dataset = loader.get('dataset') if isinstance(loader, dict) else loader
+        if (dataset, metrics) in seen:
+            continue
+        seen.append((dataset, metrics))
+        levels = yield from attempt(partial(_levels, dataset), 'Data set cannot be built', split)
+        for config in levels or []:
+            source = yield from _build(split, config, metrics)
+            if source is None:
                 continue
-            metrics = [metrics] if isinstance(metrics, dict) else metrics
-            source = Source(dataset, config.get('pipeline', []), metrics)
-            print(f'{split}: {config.type}, {source.name}', flush=True)
-            missing = [path for path in source.paths if not Path(path).exists()]
-            yield from (Finding('File or folder is missing', path) for path in missing)
-            if not missing:
-                yield from CHECKS[cfg.default_scope](source, pool)
-            yield from _check_heads(source, cfg.model)
-            yield from _check_metrics(source)
-            if hasattr(dataset, 'folder_to_idx'):
-                folders[source.name] = set(dataset.folder_to_idx)
-    yield from _check_folders(folders)
+            sources.append(source)
+            print(f'{split}: {type(source.dataset).__name__}, {source.name}', flush=True)
+            check = CHECKS[cfg.default_scope](source, pool)
+            yield from guard(_check_source(source, check, cfg.get('model')), 'Data cannot be checked', source.name)
+    if not seen:
+        yield Finding('Config has no data', f'{cfg.filename}: no train_dataloader, val_dataloader or test_dataloader')
+    yield from guard(check_unused_maps(sources), 'Label maps cannot be listed', str(cfg.filename))
+    yield from _check_folders(sources)
 
 
-def _innermost(config: dict) -> Iterator[dict]:
-    """The data sets inside wrappers such as RepeatDataset and ConcatDataset."""
-    inside = config.get('datasets') or ([config['dataset']] if 'dataset' in config else [])
-    if not inside:
-        yield config
-    for part in inside:
-        yield from _innermost(part)
+def _levels(config: dict) -> List[dict]:
+    """A data set, and those inside it if it is a wrapper such as RepeatDataset or ConcatDataset."""
+    return [config, *(level for part in _inside(config) for level in _levels(part))]
+
+
+def _inside(config: dict) -> List[dict]:
+    return config.get('datasets') or ([config['dataset']] if 'dataset' in config else [])
+
+
+def _build(split: str, config: dict, metrics: Any) -> Findings[Source]:
+    """Builds a data set that reads nothing yet, and its transforms; of a wrapper, the transforms alone."""
+    transforms = []
+    for transform in config.get('pipeline') or []:
+        name = transform.get('type') if isinstance(transform, dict) else transform
+        built = yield from attempt(partial(Compose, [transform]), 'Transform cannot be built', f'{split}: {name}')
+        transforms += built.transforms if built else []
+    if _inside(config):
+        return None
+    build = partial(DATASETS.build, {**config, 'pipeline': [], 'lazy_init': True, 'serialize_data': False})
+    dataset = yield from attempt(build, 'Data set cannot be built', f'{split}: {config.get("type")}')
+    if dataset is None:
+        return None
+    metrics = [metrics] if isinstance(metrics, dict) else metrics
+    if not (isinstance(metrics, list) and all(isinstance(metric, dict) for metric in metrics)):
+        yield Finding('Metrics cannot be read', f'{split}_evaluator: {metrics!r:.80}')
+        metrics = []
+    source = Source(dataset, transforms, metrics)
+    if not source.paths:
+        yield Finding('Data set has neither a file nor a folder', f'{split}: {config.get("type")}')
+        return None
+    return source
+
+
+def _check_source(source: Source, check: Findings, model: Any) -> Findings:
+    """A data set, the heads that learn it and the metrics that are measured on it."""
+    missing = [path for path in source.paths if not (Path(path).is_file() or Path(path).is_dir())]
+    yield from (Finding('File or folder is missing', path) for path in missing)
+    if not missing:
+        yield from guard(check, 'Data cannot be checked', source.name)
+    yield from _check_heads(source, model)
+    yield from _check_metrics(source)
 
 
 def _class_counts(part: Any, name: str = 'model') -> Iterator[Tuple[str, int]]:
@@ -95,7 +135,7 @@ def _class_counts(part: Any, name: str = 'model') -> Iterator[Tuple[str, int]]:
             yield from _class_counts(value, f'{name}.{number}')
 
 
-def _check_heads(source: Source, model: dict) -> Findings:
+def _check_heads(source: Source, model: Any) -> Findings:
     """The heads' numbers of classes."""
     for name, count in _class_counts(model):
         if source.classes and count != len(source.classes):
@@ -115,8 +155,11 @@ def _check_metrics(source: Source) -> Findings:
             yield Finding('Metric reads other annotations than the data set', detail)
 
 
-def _check_folders(folders: Dict[str, Set[str]]) -> Findings:
+def _check_folders(sources: List[Source]) -> Findings:
     """The folders of classes, which mmpretrain numbers anew in each data set."""
+    folders: Dict[str, Set[str]] = {
+        source.name: set(source.dataset.folder_to_idx) for source in sources if hasattr(source.dataset, 'folder_to_idx')
+    }
     for name, others in folders.items():
         missing = set().union(*folders.values()) - others
         yield from (Finding('Class has no folder: labels shift', f'{name}: {folder!r}') for folder in sorted(missing))
