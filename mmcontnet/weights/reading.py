@@ -1,5 +1,6 @@
 """The one reader of checkpoints, for mmengine too: it runs no code that is in a file, and names the file in errors."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any, Dict, Union
@@ -19,7 +20,7 @@ def read_checkpoint(source: Union[str, Path], map_location: Any = 'cpu') -> Dict
     """Reads a checkpoint of PyTorch.
 
     Args:
-        source (str | Path): A file, or a URL of the web or of another storage that mmengine knows.
+        source (str | Path): A file, or a URL of the web or of a storage that mmengine knows.
         map_location (str): See ``torch.load``. Defaults to ``'cpu'``.
 
     Returns:
@@ -74,7 +75,7 @@ def _explain(error: Exception) -> str:
     """Why a file cannot be read, without torch's advice."""
     if isinstance(error, FileNotFoundError):
         return 'there is no such file'
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.errno in (errno.EISDIR, errno.EACCES):
         return error.strerror
     message = str(error)
     if 'TorchScript' in message:
