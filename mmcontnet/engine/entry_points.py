@@ -65,19 +65,21 @@ def parse_arguments(script: str, usage: str) -> argparse.Namespace:
     """
     synopsis = usage.partition('usage: ')[2].partition('\n\n')[0]
     parser = argparse.ArgumentParser(usage=synopsis, add_help=False, allow_abbrev=False)
-    parser.add_argument('config', type=config_file, nargs='?')
-    parser.add_argument('--resume' if script == 'train.py' else 'checkpoint', dest='checkpoint', nargs='?')
+    wants_help = bool({'-h', '--help'} & set(sys.argv))
+    parser.add_argument('config', type=config_file, nargs='?' if wants_help else None)
+    if script == 'train.py':
+        parser.add_argument('--resume', dest='checkpoint', nargs='?')
+    else:
+        parser.add_argument('checkpoint', nargs='?' if wants_help else None)
     for option in ('--work-dir', '--launcher', '--out', '--out-item', '--show-dir', '--wait-time', '--interval'):
         parser.add_argument(option)
     parser.add_argument('--local_rank', '--local-rank')
     parser.add_argument('--amp', action='store_true')
     add_cfg_options(parser)
-    args, others = parser.parse_known_args()
-    if args.config is None:
-        if {'-h', '--help'} & set(others):
-            print(usage)
-            sys.exit()
-        parser.error('CONFIG is missing')
+    args, _ = parser.parse_known_args()
+    if wants_help and args.config is None:
+        print(usage)
+        sys.exit()
     rank = RANKS.get(args.launcher)
     if rank and rank not in os.environ:
         parser.error(f'--launcher {args.launcher}: {rank} is not set; start the processes with tools/dist_*.sh or srun')
