@@ -9,7 +9,7 @@ import textwrap
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
@@ -58,9 +58,9 @@ def describe(error: BaseException) -> str:
     if 'Original Traceback' in message:  # Of a worker that loads data.
         message = message.strip().splitlines()[-1]
     message = textwrap.shorten(message, LONGEST_MESSAGE, placeholder=' ...')
-    return (
-        message if message and _is_explained(error) else f'{type(error).__name__}: {message} (--traceback shows where)'
-    )
+    if message and _is_explained(error):
+        return message
+    return f'{type(error).__name__}: {message} (--traceback shows where)'
 
 
 def _is_explained(error: BaseException) -> bool:
@@ -68,7 +68,7 @@ def _is_explained(error: BaseException) -> bool:
     if isinstance(error, (OSError, ImportError)):
         return True
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = not frames or frames[-1].f_globals['__name__'].split('.')[0] in ('mmcontnet', '__main__')
+    ours = not frames or frames[-1].f_globals.get('__name__', '').split('.')[0] in ('mmcontnet', '__main__')
     return ours and isinstance(error, (ValueError, FloatingPointError))
 
 
@@ -102,10 +102,19 @@ def command_parser(doc: str, **kwargs: Any) -> argparse.ArgumentParser:
         kwargs: Of ``ArgumentParser``.
     """
     parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
+        usage=read_usage(doc),
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **kwargs,
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error was raised')
     return parser
+
+
+def read_usage(doc: str) -> Optional[str]:
+    """The paragraph of a docstring that begins with ``usage:``, if there is one."""
+    return doc.partition('usage: ')[2].partition('\n\n')[0] or None
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +130,8 @@ class KeyValues(DictAction):
     def __call__(self, parser, namespace, values, option_string=None):  # noqa: D102
         for value in values:
             try:
+                if value.startswith('='):
+                    raise ValueError(value)
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, ValueError):
                 raise argparse.ArgumentError(self, f'{value!r} is not KEY=VALUE with balanced brackets') from None
@@ -161,6 +172,13 @@ def output_file(text: str) -> Path:
         check_writable(text)
     except OSError as error:
         raise argparse.ArgumentTypeError(f'{text} cannot be written: {error.strerror}') from None
+    return Path(text)
+
+
+def output_folder(text: str) -> Path:
+    """The type of an argument that names a folder to write to, which is made where it is missing."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is no folder')
     return Path(text)
 
 

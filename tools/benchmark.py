@@ -10,6 +10,8 @@ Compare the ratios; times differ from machine to machine and from hour to hour.
 
 import argparse
 import json
+import math
+import os
 import platform
 import re
 import sys
@@ -26,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from mmcontnet.commands import command, command_parser, describe, output_file, positive_int
+from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
@@ -237,7 +239,16 @@ def parse_shape(text: str) -> Tuple[int, ...]:
     """``'8x3x224x224'`` to (8, 3, 224, 224)."""
     if not re.fullmatch(r'[1-9]\d*x3x[1-9]\d*x[1-9]\d*', text):
         raise argparse.ArgumentTypeError(f'{text!r} is no shape of images; expected Bx3xHxW, as 8x3x224x224')
-    return tuple(map(int, text.split('x')))
+    shape = tuple(map(int, text.split('x')))
+    if 4 * math.prod(shape) > os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'):
+        raise argparse.ArgumentTypeError(f'images of {text} do not fit into the memory of this machine')
+    return shape
+
+
+def build_named(name: str) -> nn.Module:
+    """Builds a model; errors name it."""
+    with about(name):
+        return build(name)
 
 
 def parse_args() -> argparse.Namespace:
@@ -273,7 +284,7 @@ def parse_args() -> argparse.Namespace:
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('argument --device: torch finds no GPU; use --device cpu')
     try:
-        args.models = [(name, build(name)) for name in args.models]
+        args.models = [(name, build_named(name)) for name in args.models]
     except ValueError as error:
         parser.error(f'argument --models: {error}')
     return args

@@ -40,15 +40,17 @@ def prepare(src: Path, dst: Path, force: bool) -> None:
     """Makes the folder of DST, and refuses a DST that must not or cannot be written.
 
     Raises:
-        OSError: It cannot be written.
-        ValueError: It is there already and ``force`` is not given, or it is SRC.
+        ValueError: It cannot be written, it is there already and ``force`` is not given, or it is SRC.
     """
     if dst.exists() and src.exists() and dst.samefile(src):
         raise ValueError(f'{dst} is SRC itself; name another file')
     if dst.is_file() and not force:
         raise ValueError(f'{dst} is there already; name another file, or overwrite it with --force')
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    check_writable(dst)
+    try:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(dst)
+    except OSError as error:
+        raise ValueError(f'{dst} cannot be written: {error.strerror}') from error
 
 
 if __name__ == '__main__':

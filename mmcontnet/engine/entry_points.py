@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from ..commands import about, add_cfg_options, config_file
+from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
 from ..toolboxes import check_torchvision, find_entry_point, read_config
 from ..weights.reading import read_checkpoint
@@ -43,10 +43,15 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
             check_torchvision(cfg)
     for path in (args.checkpoint, cfg.get('load_from')):
         if isinstance(path, str) and path != 'auto' and '://' not in path:
-            read_checkpoint(path)
+            checkpoint = read_checkpoint(path)
+            if script == 'train.py' and path == args.checkpoint and not isinstance(checkpoint.get('meta'), dict):
+                raise ValueError(f'{path} holds weights, but no training to resume; --cfg-options load_from={path}')
     if args.out and cfg.default_scope != 'mmseg':  # To mmseg it is a folder.
-        check_writable(args.out)
+        with about(f'--out {args.out}'):
+            check_writable(args.out)
 
+    if args.cfg_options.get('default_hooks', {}) is None:
+        raise ValueError('--cfg-options default_hooks=None: set single hooks to None, as default_hooks.logger=None')
     options = add_hooks(cfg, hooks)
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         with about('--launcher pytorch'):
@@ -63,15 +68,15 @@ def parse_arguments(script: str, usage: str) -> argparse.Namespace:
 
     Options with a value must be known, so that it is not taken for the config.
     """
-    synopsis = usage.partition('usage: ')[2].partition('\n\n')[0]
-    parser = argparse.ArgumentParser(usage=synopsis, add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(usage=read_usage(usage), add_help=False, allow_abbrev=False)
     wants_help = bool({'-h', '--help'} & set(sys.argv))
     parser.add_argument('config', type=config_file, nargs='?' if wants_help else None)
     if script == 'train.py':
         parser.add_argument('--resume', dest='checkpoint', nargs='?')
     else:
         parser.add_argument('checkpoint', nargs='?' if wants_help else None)
-    for option in ('--work-dir', '--launcher', '--out', '--out-item', '--show-dir', '--wait-time', '--interval'):
+    parser.add_argument('--work-dir', type=output_folder)
+    for option in ('--launcher', '--out', '--out-item', '--show-dir', '--wait-time', '--interval'):
         parser.add_argument(option)
     parser.add_argument('--local_rank', '--local-rank')
     parser.add_argument('--amp', action='store_true')
