@@ -13,7 +13,7 @@ PATHS = [FOR_TESTS]
 try:
     import torchvision  # noqa: F401
 except RuntimeError:  # It was built for another torch.
-    PATHS.append(ROOT / 'tests/operators')
+    PATHS.append(ROOT / 'tests/torchvision_operators')
     runpy.run_path(str(PATHS[-1] / 'sitecustomize.py'))
 # For commands.
 ENV = dict(PYTHONPATH=os.pathsep.join([*map(str, PATHS), os.environ.get('PYTHONPATH', '')]))
