@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmcontnet.commands import (
@@ -40,31 +41,28 @@ def end(monkeypatch):
     return end
 
 
+HINT = ' (--traceback shows where)'
+
+
 @pytest.mark.parametrize(
     'action, message',
     [
-        (lambda: positive_int('0'), "ArgumentTypeError: '0' is no positive integer (--traceback shows where)"),
-        (lambda: check_options_of(dict(model=1)), '--cfg-options modle.x: there is no modle in None; did you mean model?'),
+        (lambda: check_options(Config(dict(model=1)), ['modle.x']), 'there is no modle in None; did you mean model?'),
         (lambda: open('/no/file'), '/no/file: No such file or directory'),
         (lambda: fail(ImportError('install it')), 'install it'),
-        (lambda: int('x'), "invalid literal for int() with base 10: 'x'"),
-        (lambda: {}['a'], 'KeyError: a (--traceback shows where)'),
-        (lambda: fail(RuntimeError('two\n  lines')), 'RuntimeError: two lines (--traceback shows where)'),
-        (lambda: fail(ValueError()), 'ValueError: (--traceback shows where)'),
+        (lambda: int('x'), f"ValueError: invalid literal for int() with base 10: 'x'{HINT}"),
+        (lambda: {}['a'], f'KeyError: a{HINT}'),
+        (lambda: fail(RuntimeError('two\n  lines')), f'RuntimeError: two lines{HINT}'),
+        (lambda: fail(ValueError()), f'ValueError: {HINT}'),
         (
-            lambda: fail(KeyError('Caught KeyError in worker.\nOriginal Traceback (most recent call last):\nKeyError: 3')),
-            'KeyError: KeyError: 3 (--traceback shows where)',
+            lambda: fail(KeyError('In worker 0.\nOriginal Traceback (...):\nIndexError: 3')),
+            f'KeyError: IndexError: 3{HINT}',
         ),
     ],
 )
 def test_errors_are_one_line(end, action, message):
-    assert message.replace('invalid', 'ValueError: invalid') in end(action).replace(':  (', ': (') or message in end(action)
-
-
-def check_options_of(content):
-    from mmengine.config import Config
-
-    check_options(Config(content), ['modle.x'])
+    text = end(action)
+    assert text == message or text == f'--cfg-options modle.x: {message}'
 
 
 def test_long_messages_are_cut(end):
@@ -199,7 +197,7 @@ CONFIGS = {
     "_base_ = 'config.py'": 'RecursionError',
     "_base_ = 'mmdet::nope/nope.py'": 'nope.py" does not exist',
     "_base_ = 'mmrotate::_base_/nope.py'": 'mmrotate is not installed',
-    "custom_imports = dict(imports=['no_such'], allow_failed_imports=False)": "Failed to import custom modules from {'imports': ['no_such']",
+    "custom_imports = dict(imports=['no_such'], allow_failed_imports=False)": "custom modules from {'imports': ['no_such']",
     "filename = 'x'": 'filename is reserved',
     'model = None': 'model is None; expected a dict',
     'train_dataloader = 3': 'train_dataloader is 3; expected a dict',
@@ -226,8 +224,6 @@ def test_other_files_that_are_no_configs_are_named(folder, name, content):
 
 
 def test_configs_that_mmengine_takes_pass():
-    from mmengine.config import Config
-
     content = dict(model={}, custom_hooks=[], param_scheduler=[{}], default_hooks=None, val_evaluator={}, load_from=3)
     check_types(Config(content))
 
@@ -250,8 +246,6 @@ def test_configs_that_mmengine_takes_pass():
 )
 def test_mistyped_options_are_refused(option, taken):
     """The runner's own arguments are taken whether the config has them or not."""
-    from mmengine.config import Config
-
     cfg = Config(dict(model={}, own={}))
     if taken:
         check_options(cfg, [option])
