@@ -14,7 +14,7 @@ from mmengine.fileio import LocalBackend, register_backend
 def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """Opens a file for writing that replaces ``path`` once it is complete.
 
-    Until then it is called ``path`` with ``.part`` at its end. If writing fails or is interrupted, that file is removed
+    Until then it has a name of its own that ends in ``.part``. If writing fails or is interrupted, that file is removed
     and ``path`` stays as it was. A link stays a link; the file that it points to is replaced.
 
     Args:
@@ -27,7 +27,7 @@ def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
         OSError: It cannot be written.
     """
     path = os.path.realpath(path)
-    unfinished = Path(f'{path}.part')
+    unfinished = Path(f'{path}.{os.getpid()}.part')  # Processes of one run may write the same file.
     try:
         with open(unfinished, 'wb') as file:
             yield file
