@@ -194,7 +194,6 @@ CONFIGS = {
     b'x = "\xff"': 'UnicodeDecodeError',
     b'\0\0': 'null bytes',
     "_base_ = 'gone.py'": 'gone.py: No such file',
-    "_base_ = 'config.py'": 'RecursionError',
     "_base_ = 'mmdet::nope/nope.py'": 'nope.py" does not exist',
     "_base_ = 'mmrotate::_base_/nope.py'": 'mmrotate is not installed',
     "custom_imports = dict(imports=['no_such'], allow_failed_imports=False)": "from {'imports': ['no_such']",
