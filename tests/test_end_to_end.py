@@ -50,7 +50,8 @@ def test_resumed_training_ends_as_training_left_alone(project):
     run(*train, 'alone', *two_epochs, cwd=project)
     (project / 'resumed').mkdir()
     shutil.copy(project / 'alone/epoch_1.pth', project / 'resumed')
-    run(*train, 'resumed', '--resume', 'resumed/epoch_1.pth', *two_epochs, cwd=project)
+    output = run(*train, 'resumed', '--resume', 'resumed/epoch_1.pth', *two_epochs, cwd=project)
+    assert 'resumed epoch: 1' in output
     alone, resumed = (read_checkpoint(project / name / 'epoch_2.pth')['state_dict'] for name in ('alone', 'resumed'))
     assert all(torch.equal(value, resumed[name]) for name, value in alone.items())
 
