@@ -6,7 +6,6 @@ Of the classes with objects in both train2017 and val2017, those with the most i
 OUT/val are what mmpretrain's datasets read; OUT/classes.txt lists the classes.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ import mmcv
 import numpy as np
 from pycocotools.coco import COCO
 
+from mmcontnet.commands import command, command_parser, non_negative_int, positive_int
 from mmcontnet.progress import track_progress
 
 SPLITS = ('train', 'val')
@@ -41,13 +41,16 @@ def write_crops(coco: COCO, objects: List[Dict], images: Path, out: Path) -> Non
             mmcv.imwrite(crop, str(out / name / f'{annotation["id"]}.jpg'))
 
 
+@command
 def main() -> None:
     """Chooses the classes and writes both splits."""
-    parser = argparse.ArgumentParser(description='Makes class folders of crops out of a data set in the COCO layout.')
+    parser = command_parser(__doc__)
     parser.add_argument('coco', type=Path, help='folder with annotations, train2017 and val2017')
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--classes', type=int, default=10, help='how many classes (default: 10)')
-    parser.add_argument('--min-size', type=int, default=16, help='shortest side of an object in pixels (default: 16)')
+    parser.add_argument('--classes', type=positive_int, default=10, help='how many classes (default: 10)')
+    parser.add_argument(
+        '--min-size', type=non_negative_int, default=16, help='shortest side of an object in pixels (default: 16)'
+    )
     args = parser.parse_args()
     if args.out.exists():
         sys.exit(f'{args.out} exists already; remove it or name another folder')
