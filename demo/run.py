@@ -5,7 +5,6 @@ Run by ``make demo``. Everything is written to work_dirs/demo.
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import List
@@ -18,16 +17,20 @@ import mmcv
 import numpy as np
 from shapes import write_coco
 
+from mmcontnet.commands import command, command_parser
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'demo/retinanet_conts_shapes.py'
 OUT = Path('work_dirs/demo')
 PICTURES = 6
 
 
-def run(*command: str) -> None:
+def run(*words: str) -> None:
     """Runs a command in the root of the project, showing it."""
-    print(f'\n$ {" ".join(command)}', flush=True)
-    subprocess.run(command, cwd=ROOT, check=True)
+    print(f'\n$ {" ".join(words)}', flush=True)
+    status = subprocess.run(words, cwd=ROOT).returncode
+    if status:
+        raise ValueError(f'The demo stopped: {" ".join(words)} ended with status {status}; see its output above')
 
 
 def newest(folder: Path, pattern: str) -> Path:
@@ -66,8 +69,10 @@ def join_pictures(folder: Path, path: Path) -> None:
     mmcv.imwrite(np.concatenate(rows), str(path))
 
 
+@command
 def main() -> None:
     """Runs the steps."""
+    command_parser(__doc__).parse_args()
     start = time.time()
     work_dir = ROOT / OUT
     write_coco(work_dir / 'shapes')
@@ -88,7 +93,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except subprocess.CalledProcessError as error:
-        sys.exit(f'The demo stopped: {" ".join(error.cmd)} ended with status {error.returncode}; see its output above.')
+    main()

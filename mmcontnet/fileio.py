@@ -1,25 +1,33 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Iterator, Union
+
+from mmengine.fileio import LocalBackend, register_backend
 
 
 @contextmanager
 def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """Opens a file for writing that replaces ``path`` once it is complete.
 
-    Until then it is called ``path`` with ``.part`` at its end. If writing fails or is interrupted, that file is removed
-    and ``path`` stays as it was.
+    Until then it has a name of its own that ends in ``.part``. If writing fails or is interrupted, that file is removed
+    and ``path`` stays as it was. A link stays a link; the file that it points to is replaced.
 
     Args:
         path (str | Path): The file to write; its folder exists.
 
     Yields:
         BinaryIO: The open file.
+
+    Raises:
+        OSError: It cannot be written.
     """
-    unfinished = Path(f'{path}.part')
+    path = os.path.realpath(path)
+    unfinished = Path(f'{path}.{os.getpid()}.part')  # Processes of one run may write the same file.
     try:
         with open(unfinished, 'wb') as file:
             yield file
@@ -28,3 +36,42 @@ def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_writable(path: Union[str, Path]) -> None:
+    """Tries whether :func:`whole_file` can write a file; whatever is there stays as it is.
+
+    Raises:
+        OSError: It cannot: the path is a folder or a device, or its folder does not exist or is read-only.
+    """
+    path = os.path.realpath(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, 'it is a folder', path)
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, 'its folder does not exist', path)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, 'it is no regular file', path)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, 'it is read-only', path)
+    with NamedTemporaryFile(dir=folder, prefix=f'{name}.'):
+        pass
+
+
+class WholeBackend(LocalBackend):
+    """mmengine's local files, written whole or not at all."""
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        """Writes bytes, and makes the folder where it is missing."""
+        os.makedirs(os.path.dirname(os.path.realpath(filepath)), exist_ok=True)
+        with whole_file(filepath) as file:
+            file.write(obj)
+
+    def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = 'utf-8') -> None:
+        """Writes text."""
+        self.put(obj.encode(encoding), filepath)
+
+
+def register_whole_files() -> None:
+    """Makes mmengine write local files by :class:`WholeBackend`."""
+    register_backend('local', WholeBackend, prefixes='', force=True)

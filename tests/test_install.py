@@ -78,6 +78,24 @@ def test_own_torch_is_kept(tmp_path, torch, old_numpy):
     assert ('numpy<2' in lines) == old_numpy
 
 
+def test_every_step_is_held_to_the_torch_found(monkeypatch):
+    """What is installed after torch, mmpretrain and the tests' packages included."""
+    pinned = []
+
+    def pip_install(*arguments, constraints, env=None):
+        pinned.append((arguments, 'torch==2.9.1+cpu' in constraints.read_text().splitlines()))
+
+    answers = {install.READ_OPS: ['2.1.0', 'not available'], install.READ_REQUIREMENTS: ['mmpretrain']}
+    monkeypatch.setattr(install, 'pip_install', pip_install)
+    monkeypatch.setattr(install, 'ask', lambda code: answers.get(code, ['2.9.1+cpu', '', '0', '']))
+    monkeypatch.setattr(install, 'verify', lambda: None)
+    monkeypatch.setattr(sys, 'argv', ['install.py', '--imagenet', '--dev'])
+    install.main()
+    (first, _), *others = pinned
+    assert first == ('setuptools',)  # Before torch is looked for.
+    assert len(others) == 6 and all(held for _, held in others)
+
+
 def test_torch_is_read_as_pip_knows_it():
     """A build of PyPI calls itself 2.5.1+cu124, but no such version can be installed."""
     assert install.ask(install.READ_TORCH)[0] == version('torch')

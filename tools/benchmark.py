@@ -10,6 +10,8 @@ Compare the ratios; times differ from machine to machine and from hour to hour.
 
 import argparse
 import json
+import math
+import os
 import platform
 import re
 import sys
@@ -26,8 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
-from mmcontnet.evaluation.tables import markdown_table, output_file
+from mmcontnet.evaluation.tables import markdown_table
+from mmcontnet.fileio import whole_file
 from mmcontnet.progress import track_progress
 
 WARM_UP = 3
@@ -102,7 +106,7 @@ def warm_up(name: str, step: Callable[[], List[Tensor]]) -> None:
         for _ in range(WARM_UP):
             outputs = step()
     except (RuntimeError, ValueError) as error:
-        sys.exit(f'{name} cannot run with these options: {error}')
+        sys.exit(f'{name} cannot run with these options: {describe(error)}')
     if not all(output.isfinite().all() for output in outputs):
         sys.exit(f'{name} gives numbers that are not finite')
 
@@ -235,20 +239,22 @@ def parse_shape(text: str) -> Tuple[int, ...]:
     """``'8x3x224x224'`` to (8, 3, 224, 224)."""
     if not re.fullmatch(r'[1-9]\d*x3x[1-9]\d*x[1-9]\d*', text):
         raise argparse.ArgumentTypeError(f'{text!r} is no shape of images; expected Bx3xHxW, as 8x3x224x224')
-    return tuple(map(int, text.split('x')))
+    shape = tuple(map(int, text.split('x')))
+    if 4 * math.prod(shape) > os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'):
+        raise argparse.ArgumentTypeError(f'images of {text} do not fit into the memory of this machine')
+    return shape
 
 
-def positive(text: str) -> int:
-    """A positive integer."""
-    if not re.fullmatch(r'[1-9]\d*', text):
-        raise argparse.ArgumentTypeError(f'{text!r} is no positive integer')
-    return int(text)
+def build_named(name: str) -> nn.Module:
+    """Builds a model; errors name it."""
+    with about(name):
+        return build(name)
 
 
 def parse_args() -> argparse.Namespace:
     """Reads and checks the command line, and builds the models that it names."""
-    parser = argparse.ArgumentParser(
-        description="Times models side by side: ratios, share of the machine's peak, memory.",
+    parser = command_parser(
+        __doc__,
         epilog=f'A MODEL is one of {", ".join(BACKBONES)}, with +cp at its end for gradient checkpoints, or a config.',
     )
     parser.add_argument(
@@ -272,18 +278,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train', action='store_true', help='time training steps instead of inference')
     parser.add_argument('--compile', action='store_true', help='compile each model for each shape with torch.compile')
     parser.add_argument('--channels-last', action='store_true', help='keep weights and maps channels-last')
-    parser.add_argument('--repeats', type=positive, default=20, help='number of rounds (default: 20)')
+    parser.add_argument('--repeats', type=positive_int, default=20, help='number of rounds (default: 20)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='file to write the numbers to as well')
     args = parser.parse_args()
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('argument --device: torch finds no GPU; use --device cpu')
     try:
-        args.models = [(name, build(name)) for name in args.models]
+        args.models = [(name, build_named(name)) for name in args.models]
     except ValueError as error:
         parser.error(f'argument --models: {error}')
     return args
 
 
+@command
 def main() -> None:
     """Measures and prints."""
     warnings.simplefilter('ignore')  # The toolboxes warn about themselves.
@@ -301,7 +308,8 @@ def main() -> None:
     print(markdown_table(HEADER, [format_row(result) for result in results]))
     print(NOTE)
     if args.json:
-        args.json.write_text(json.dumps(dict(setting=setting, results=results), indent=1))
+        with whole_file(args.json) as file:
+            file.write(json.dumps(dict(setting=setting, results=results), indent=1).encode())
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ Classifiers are counted on images of 224x224, detectors and segmentors from thei
 does: backbone, neck and heads, the second stage on 1000 proposals (masks: 100), no auxiliary head.
 """
 
-import argparse
 import json
 import warnings
 from importlib.util import find_spec
@@ -16,9 +15,11 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from mmcontnet.commands import command, command_parser, output_file
 from mmcontnet.evaluation.cost import bind, build, count_macs, count_parameters, on_meta
 from mmcontnet.evaluation.published import Row, load_tables
-from mmcontnet.evaluation.tables import markdown_table, output_file
+from mmcontnet.evaluation.tables import markdown_table
+from mmcontnet.fileio import whole_file
 from mmcontnet.progress import track_progress
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -114,11 +115,10 @@ def format_row(result: Dict[str, Any]) -> List[str]:
     ]
 
 
+@command
 def main() -> None:
     """Counts and prints."""
-    parser = argparse.ArgumentParser(
-        description='Prints parameters and multiply-accumulates of the published models, measured beside published.'
-    )
+    parser = command_parser(__doc__)
     parser.add_argument('--json', type=output_file, metavar='FILE', help='file to write the numbers to as well')
     args = parser.parse_args()
     warnings.simplefilter('ignore')  # The toolboxes warn about themselves.
@@ -133,7 +133,8 @@ def main() -> None:
     if any(result['gmacs'] is None for result in results):
         print(MISSING)
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1))
+        with whole_file(args.json) as file:
+            file.write(json.dumps(results, indent=1).encode())
 
 
 if __name__ == '__main__':

@@ -3,41 +3,54 @@
 python tools/convert_checkpoint.py SRC DST
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import torch
 
-from mmcontnet.fileio import whole_file
+from mmcontnet.commands import about, command, command_parser
+from mmcontnet.fileio import check_writable, whole_file
 from mmcontnet.weights.official import convert_official, infer_settings
 from mmcontnet.weights.reading import read_checkpoint
 
 
+@command
 def main() -> None:
     """Reads, converts and writes."""
-    parser = argparse.ArgumentParser(description="Converts a checkpoint of the authors' release.")
+    parser = command_parser(__doc__)
     parser.add_argument('src', type=Path, help='the checkpoint of the release')
     parser.add_argument('dst', type=Path, help='the file to write')
+    parser.add_argument('--force', action='store_true', help='overwrite DST')
     args = parser.parse_args()
-    try:
-        checkpoint = read_checkpoint(args.src)
-    except ValueError as error:
-        sys.exit(str(error))
-    try:
+    prepare(args.src, args.dst, args.force)
+    checkpoint = read_checkpoint(args.src)
+    with about(str(args.src)):
         state_dict = convert_official(checkpoint)
-    except ValueError as error:
-        sys.exit(f'{args.src}: {error}')
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
+        settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
     with whole_file(args.dst) as file:
         torch.save(dict(state_dict=state_dict), file)
-    settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
     print(f'{len(state_dict)} weights written to {args.dst}')
     print(f'The backbone is ConTNet({settings}).')
     print(
         'pre_norm, the dropout rates and, with absolute positions, the heads leave no trace in the weights: check them.'
     )
-    print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint='{args.dst}', prefix='backbone.').")
+    print(f"Load it with init_cfg=dict(type='Pretrained', checkpoint={str(args.dst)!r}, prefix='backbone.').")
+
+
+def prepare(src: Path, dst: Path, force: bool) -> None:
+    """Makes the folder of DST, and refuses a DST that must not or cannot be written.
+
+    Raises:
+        ValueError: It cannot be written, it is there already and ``force`` is not given, or it is SRC.
+    """
+    if dst.exists() and src.exists() and dst.samefile(src):
+        raise ValueError(f'{dst} is SRC itself; name another file')
+    if dst.is_file() and not force:
+        raise ValueError(f'{dst} is there already; name another file, or overwrite it with --force')
+    try:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(dst)
+    except OSError as error:
+        raise ValueError(f'{dst} cannot be written: {error.strerror}') from error
 
 
 if __name__ == '__main__':

@@ -6,9 +6,7 @@ Of the classes with objects in both train2017 and val2017, those with the most i
 OUT/val are what mmpretrain's datasets read; OUT/classes.txt lists the classes. OUT appears when it is complete.
 """
 
-import argparse
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +16,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 
+from mmcontnet.commands import about, command, command_parser, positive_int
 from mmcontnet.datasets.coco import Usage, read_entries
 from mmcontnet.datasets.findings import collect
 from mmcontnet.datasets.images import decode
@@ -111,22 +110,21 @@ def write_crops(split: Split, names: List[str], out: Path) -> List[str]:
     return faults
 
 
+@command
 def main() -> None:
-    """Chooses the classes and writes both splits."""
-    parser = argparse.ArgumentParser(description='Makes class folders of crops out of a data set in the COCO layout.')
+    """Reads the arguments."""
+    parser = command_parser(__doc__)
     parser.add_argument('coco', type=Path, help='folder with annotations, train2017 and val2017')
     parser.add_argument('out', type=Path, help='folder to write to')
-    parser.add_argument('--classes', type=int, default=10, help='how many classes (default: 10)')
-    parser.add_argument('--min-size', type=int, default=16, help='shortest side of an object in pixels (default: 16)')
+    parser.add_argument('--classes', type=positive_int, default=10, help='how many classes (default: 10)')
+    parser.add_argument(
+        '--min-size', type=positive_int, default=16, help='shortest side of an object in pixels (default: 16)'
+    )
     args = parser.parse_args()
-    if min(args.classes, args.min_size) < 1:
-        parser.error('--classes and --min-size are at least 1')
     if os.path.lexists(args.out):
-        sys.exit(f'{args.out} exists already; remove it or name another folder')
-    try:
+        parser.error(f'{args.out} exists already; remove it or name another folder')
+    with about(f'{args.out} is not written'):
         crop_objects(args.coco, args.out, args.classes, args.min_size)
-    except (OSError, ValueError) as error:
-        sys.exit(f'{args.out} is not written: {error}')
 
 
 def crop_objects(coco: Path, out: Path, count: int, min_size: int) -> None:

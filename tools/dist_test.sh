@@ -4,6 +4,5 @@
 # On each of several nodes: NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_test.sh ...
 set -euo pipefail
 config=${1:?CONFIG is missing} checkpoint=${2:?CHECKPOINT is missing} processes=${3:?the number of PROCESSES is missing}
-torchrun --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-  --master_port="${PORT:-29500}" --nproc_per_node="$processes" \
+exec python -m mmcontnet.engine.launch "$processes" \
   "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

@@ -4,6 +4,4 @@
 # On each of several nodes: NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_train.sh ...
 set -euo pipefail
 config=${1:?CONFIG is missing} processes=${2:?the number of PROCESSES is missing}
-torchrun --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-  --master_port="${PORT:-29500}" --nproc_per_node="$processes" \
-  "$(dirname "$0")/train.py" "$config" --launcher pytorch "${@:3}"
+exec python -m mmcontnet.engine.launch "$processes" "$(dirname "$0")/train.py" "$config" --launcher pytorch "${@:3}"

@@ -5,14 +5,20 @@
 It stops as soon as the box AP50 on these very images passes the mark, and says so if it never does.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Dict, Optional
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+from mmcontnet.commands import about, add_cfg_options, command, command_parser, config_file, fraction, positive_int
+from mmcontnet.toolboxes import check_options, check_torchvision, read_config
+
+NEEDS = (
+    'overfitting needs a detector of mmdet, with CocoDataset and its pipeline as train_dataloader.dataset, a '
+    'val_dataloader and a test_pipeline'
+)
 
 
 class StopAtMark(Hook):
@@ -23,21 +29,32 @@ class StopAtMark(Hook):
         self.best = 0.0
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
-        """Compares what was just measured with the mark."""
-        self.best = max(self.best, metrics['coco/bbox_mAP_50'])
+        """Compares what was just measured with the mark; without any detection nothing is measured."""
+        self.best = max(self.best, (metrics or {}).get('coco/bbox_mAP_50', 0.0))
         runner.train_loop.stop_training = self.best >= self.mark
 
 
-def overfit_config(path: str, images: int, epochs: int, size: int) -> Config:
+def check_config(cfg: Config) -> None:
+    """Refuses what cannot be trained here.
+
+    Raises:
+        ValueError: It is no detector on COCO.
+    """
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset')
+    is_coco = isinstance(dataset, dict) and dataset.get('type') == 'CocoDataset' and dataset.get('pipeline')
+    if not (cfg.get('default_scope') == 'mmdet' and is_coco and cfg.get('val_dataloader') and cfg.get('test_pipeline')):
+        raise ValueError(NEEDS)
+
+
+def overfit_config(cfg: Config, images: int, epochs: int, size: int) -> Config:
     """The config, trained and evaluated on the same few images with a fixed learning rate.
 
     Args:
-        path (str): Config of a detector on COCO.
+        cfg (Config): Config of a detector on COCO.
         images (int): How many images; the first of the training set that have annotations.
         epochs (int): Epochs at most, each of which sees the images ten times.
         size (int): Longer side of the images in pixels.
     """
-    cfg = Config.fromfile(path)
     scale = (size, size)
     train = cfg.train_dataloader.dataset
     train.indices = images
@@ -66,25 +83,32 @@ def overfit_config(path: str, images: int, epochs: int, size: int) -> Config:
     return cfg
 
 
+@command
 def main() -> None:
     """Trains and reports."""
-    parser = argparse.ArgumentParser(description='Trains a detector on a few images until it knows them.')
-    parser.add_argument('config', help='config of a detector on COCO')
-    parser.add_argument('--images', type=int, default=8, help='how many images (default: 8)')
-    parser.add_argument('--ap50', type=float, default=0.8, help='box AP50 at which to stop (default: 0.8)')
-    parser.add_argument('--epochs', type=int, default=30, help='epochs at most, of ten rounds each (default: 30)')
-    parser.add_argument('--size', type=int, default=320, help='longer side of the images in pixels (default: 320)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes to the config, as KEY=VALUE')
+    parser = command_parser(__doc__)
+    parser.add_argument('config', type=config_file, help='config of a detector on COCO')
+    parser.add_argument('--images', type=positive_int, default=8, help='how many images (default: 8)')
+    parser.add_argument('--ap50', type=fraction, default=0.8, help='box AP50 at which to stop (default: 0.8)')
+    parser.add_argument('--epochs', type=positive_int, default=30, help='epochs at most, of ten rounds (default: 30)')
+    parser.add_argument('--size', type=positive_int, default=320, help='longer side of the images (default: 320)')
+    add_cfg_options(parser)
     args = parser.parse_args()
-    cfg = overfit_config(args.config, args.images, args.epochs, args.size)
-    cfg.merge_from_dict(args.cfg_options or {})
-    runner = Runner.from_cfg(cfg)
-    hook = StopAtMark(args.ap50)
-    runner.register_hook(hook)
-    runner.train()
-    verdict = f'AP50 on {args.images} training images: {hook.best:.3f} after {runner.epoch} epochs'
+    with about(args.config):
+        cfg = read_config(args.config)
+        check_options(cfg, args.cfg_options)
+        check_config(cfg)
+        check_torchvision(cfg)
+        cfg = overfit_config(cfg, args.images, args.epochs, args.size)
+        cfg.merge_from_dict(args.cfg_options)
+        runner = Runner.from_cfg(cfg)
+        hook = StopAtMark(args.ap50)
+        runner.register_hook(hook)
+        runner.train()
+    images = len(runner.train_dataloader.dataset.dataset)
+    verdict = f'AP50 on {images} training images: {hook.best:.3f} after {runner.epoch} epochs'
     if hook.best < args.ap50:
-        sys.exit(f'{verdict}; the mark is {args.ap50}')
+        raise ValueError(f'{verdict}; the mark is {args.ap50}')
     print(verdict)
 
 

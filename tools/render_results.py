@@ -3,23 +3,16 @@
 python tools/render_results.py FILE
 """
 
-import argparse
-import sys
-from pathlib import Path
-
+from mmcontnet.commands import command, command_parser, existing_file
 from mmcontnet.evaluation.results import read_results, render_results
 
 
+@command
 def main() -> None:
     """Reads and renders."""
-    parser = argparse.ArgumentParser(description='Renders the rows kept by tools/test.py --table as Markdown.')
-    parser.add_argument('file', type=Path, help='the file given to --table')
-    args = parser.parse_args()
-    try:
-        results = read_results(args.file)
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    print(render_results(results))
+    parser = command_parser(__doc__)
+    parser.add_argument('file', type=existing_file, help='the file given to --table')
+    print(render_results(read_results(parser.parse_args().file)))
 
 
 if __name__ == '__main__':

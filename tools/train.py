@@ -1,26 +1,27 @@
 """Trains a config with the toolbox that it is written for.
 
 usage: python tools/train.py CONFIG [--compile] [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume [CHECKPOINT]]
-                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}]
+                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}] [--traceback]
 
---compile compiles the parts of the encoders that are the same for images of all sizes. All other options are those of
-the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
+--compile compiles the parts of the encoders that are the same for images of all sizes; --traceback shows where an error
+was raised. All other options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 """
 
-import argparse
 import sys
 
+from mmcontnet.commands import command, command_parser
 from mmcontnet.engine.entry_points import run_entry_point
-from mmcontnet.engine.hooks import CompileHook
+from mmcontnet.engine.hooks import CompileHook, ExactResumeHook, FiniteHook
 
 
+@command
 def main() -> None:
-    """Adds the hook to the config, if asked, and hands it over."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    """Adds the hooks to the config and hands it over."""
+    parser = command_parser(__doc__, add_help=False)
     parser.add_argument('--compile', action='store_true')
     args, sys.argv[1:] = parser.parse_known_args()
-    options = [f'default_hooks.compile.type={CompileHook.__name__}'] if args.compile else []
-    run_entry_point('train.py', __doc__, options)
+    hooks = [ExactResumeHook, FiniteHook, *([CompileHook] if args.compile else [])]
+    run_entry_point('train.py', __doc__, [hook.__name__ for hook in hooks])
 
 
 if __name__ == '__main__':

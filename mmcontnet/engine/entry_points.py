@@ -1,35 +1,26 @@
 """Commands that hand a config over to the toolbox that it is written for."""
 
 import argparse
-import difflib
-import inspect
+import os
 import runpy
 import sys
-from pathlib import Path
-from typing import Iterable, List
+from typing import Sequence
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import Config
+from mmengine.device import get_device
 
-from ..toolboxes import find_entry_point, read_config
+from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
+from ..fileio import check_writable, register_whole_files
+from ..toolboxes import check_torchvision, find_entry_point, read_config
 from ..weights.reading import read_checkpoint
 from .distributed import start_on_cpu
 
-# What mmengine and the toolboxes read off a config besides the arguments of the runner.
-OTHER_KEYS = (
-    'activation_checkpointing',
-    'compile',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-)
+# What launchers tell each process.
+RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
 
-def run_entry_point(script: str, usage: str, options: List[str] = []) -> None:
+def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
     """Runs a script of the toolbox that the config on the command line names as its ``default_scope``.
 
     The script sees the command line, so all its options work, those of launchers too. Mistakes that it would find late,
@@ -38,48 +29,75 @@ def run_entry_point(script: str, usage: str, options: List[str] = []) -> None:
     Args:
         script (str): ``'train.py'`` or ``'test.py'``.
         usage (str): What to print where the command line has no config.
-        options (list[str]): Changes to the config, as KEY=VALUE, besides those on the command line.
+        hooks (Sequence[str]): Types of hooks that the config gets where it has none of them.
 
     Raises:
-        SystemExit: There is no config, its toolbox is unknown or not installed, an option names no part of the config,
-            or a checkpoint cannot be read.
+        SystemExit: The command line is wrong.
+        ValueError: The config, a checkpoint or an option is wrong, or the script failed.
     """
-    arguments = sys.argv[1:]
-    configs = [argument for argument in arguments if argument.endswith('.py')]
-    if not configs:
-        print(usage)
-        sys.exit(0 if {'-h', '--help'} & set(arguments) else 2)
-    cfg = read_config(configs[0])
-    entry_point = find_entry_point(cfg, script)
+    args = parse_arguments(script, usage)
+    cfg = read_config(args.config, args.cfg_options, import_custom_modules=False)
+    with about(args.config):
+        entry_point = find_entry_point(cfg, script)
+        if script == 'train.py':
+            check_torchvision(cfg)
+    for path in (args.checkpoint, cfg.get('load_from')):
+        if isinstance(path, str) and path != 'auto' and '://' not in path:
+            checkpoint = read_checkpoint(path)
+            if script == 'train.py' and path == args.checkpoint and not isinstance(checkpoint.get('meta'), dict):
+                raise ValueError(f'{path} holds weights, but no training to resume; --cfg-options load_from={path}')
+    if args.out and cfg.default_scope != 'mmseg':  # To mmseg it is a folder.
+        with about(f'--out {args.out}'):
+            check_writable(args.out)
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    parser.add_argument('--launcher')
-    known, others = parser.parse_known_args(arguments)
-    check_options(cfg, known.cfg_options)
-    check_checkpoints(argument for argument in others if argument.endswith('.pth') and '://' not in argument)
-    if known.launcher == 'pytorch' and not torch.cuda.is_available():
-        options = [*options, *start_on_cpu()]
+    if args.cfg_options.get('default_hooks', {}) is None:
+        raise ValueError('--cfg-options default_hooks=None: set single hooks to None, as default_hooks.logger=None')
+    options = add_hooks(cfg, hooks)
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        with about('--launcher pytorch'):
+            options += start_on_cpu()
     if options:
         sys.argv += ['--cfg-options', *options]
-    runpy.run_path(str(entry_point), run_name='__main__')
+    register_whole_files()
+    with about(args.config):
+        runpy.run_path(str(entry_point), run_name='__main__')
 
 
-def check_options(cfg: Config, options: Iterable[str]) -> None:
-    """Refuses options whose first name nothing reads: mmengine would take a mistyped one in silence."""
-    names = {*cfg, *inspect.signature(Runner).parameters, *OTHER_KEYS}
-    for option in options:
-        name = option.split('.')[0]
-        if name not in names:
-            similar = difflib.get_close_matches(name, names, 1)
-            hint = f'; did you mean {similar[0]}?' if similar else f'; it has {", ".join(sorted(cfg))}'
-            sys.exit(f'--cfg-options {option}: there is no {name} in {cfg.filename}{hint}')
+def parse_arguments(script: str, usage: str) -> argparse.Namespace:
+    """Reads off the command line what is checked here; the rest is for the toolbox to parse.
+
+    Options with a value must be known, so that it is not taken for the config.
+    """
+    parser = argparse.ArgumentParser(usage=read_usage(usage), add_help=False, allow_abbrev=False)
+    wants_help = bool({'-h', '--help'} & set(sys.argv))
+    parser.add_argument('config', type=config_file, nargs='?' if wants_help else None)
+    if script == 'train.py':
+        parser.add_argument('--resume', dest='checkpoint', nargs='?')
+    else:
+        parser.add_argument('checkpoint', nargs='?' if wants_help else None)
+    parser.add_argument('--work-dir', type=output_folder)
+    for option in ('--launcher', '--out', '--out-item', '--show-dir', '--wait-time', '--interval'):
+        parser.add_argument(option)
+    parser.add_argument('--local_rank', '--local-rank')
+    parser.add_argument('--amp', action='store_true')
+    add_cfg_options(parser)
+    args, _ = parser.parse_known_args()
+    if wants_help and args.config is None:
+        print(usage)
+        sys.exit()
+    rank = RANKS.get(args.launcher)
+    if rank and rank not in os.environ:
+        parser.error(f'--launcher {args.launcher}: {rank} is not set; start the processes with tools/dist_*.sh or srun')
+    if args.amp and get_device() == 'cpu':
+        parser.error('--amp: mixed precision needs a GPU, and there is none; leave it out')
+    return args
 
 
-def check_checkpoints(paths: Iterable[str]) -> None:
-    """Refuses checkpoints that are not there or not whole, before anything is built."""
-    for path in paths:
-        try:
-            read_checkpoint(Path(path))
-        except ValueError as error:
-            sys.exit(str(error))
+def add_hooks(cfg: Config, hooks: Sequence[str]) -> list:
+    """Changes to a config that add hooks where it has none of their types, as KEY=VALUE."""
+    present = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
+    types = [hook.get('type') for hook in present if isinstance(hook, dict)]
+    names = {getattr(kind, '__name__', kind) for kind in types}
+    options = [f'default_hooks.{hook}.type={hook}' for hook in hooks if hook not in names]
+    # mmengine merges nothing into None, which is a way to have its own default hooks.
+    return ['default_hooks._delete_=True', *options] if cfg.get('default_hooks', {}) is None else options

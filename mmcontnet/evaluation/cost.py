@@ -2,6 +2,7 @@
 
 import copy
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import ops  # noqa: F401 (registers the operators)
+from ..commands import about
 from ..models.arch import ARCHS
-from ..toolboxes import TOOLBOXES
+from ..toolboxes import TOOLBOXES, read_config
 
 BACKBONES = {
     **{f'cont{arch}': dict(type='ConTNet', arch=arch) for arch in ARCHS},
@@ -67,15 +69,14 @@ def build(name: str) -> nn.Module:
 
 def _read_config(name: str) -> Config:
     toolbox, separator, _ = name.partition('::')
-    try:
-        if separator and not (toolbox in TOOLBOXES and find_spec(toolbox)):  # get_config would install it.
-            raise ValueError(f'{toolbox} is not installed')
-        cfg = get_config(name) if separator else Config.fromfile(name)
+    if not (separator or Path(name).is_file()):
+        raise ValueError(f'there is no model {name!r}; expected one of {", ".join(BACKBONES)}, or a config')
+    if separator and not (toolbox in TOOLBOXES and find_spec(toolbox)):  # get_config would install it.
+        raise ValueError(f'{name}: {toolbox} is not installed')
+    with about(name):
+        cfg = get_config(name) if separator else read_config(name)
         if not {'model', 'default_scope'} <= set(cfg):
             raise ValueError('it sets no model or no default_scope')
-    except (OSError, ValueError) as error:
-        known = ', '.join(BACKBONES)
-        raise ValueError(f'there is no model {name!r}; expected one of {known}, or a config: {error}') from error
     return cfg
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+from ..fileio import whole_file
 from .published import Row, load_tables
 from .tables import markdown_table
 
@@ -45,25 +46,41 @@ def measured(config: str, checkpoint: str, metrics: Dict[str, float]) -> Result:
 
 def append_result(file: Path, result: Result) -> None:
     """Adds a line of JSON to the file."""
-    with file.open('a') as lines:
-        lines.write(f'{json.dumps(result._asdict())}\n')
+    before = file.read_bytes() if file.exists() else b''
+    line_break = b'' if before[-1:] in (b'', b'\n') else b'\n'
+    with whole_file(file) as lines:
+        lines.write(before + line_break + json.dumps(result._asdict()).encode() + b'\n')
 
 
 def read_results(file: Path) -> List[Result]:
     """Reads what :func:`append_result` wrote.
 
     Raises:
-        ValueError: A line is something else.
+        ValueError: A line is something else, or there is none.
     """
     results = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
         try:
-            results.append(Result(**json.loads(line)))
-        except (TypeError, ValueError) as error:
+            results.append(_parse(line.decode()))
+        except (RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{file}, line {number}: not a result as tools/test.py --table writes it: {error}'
             ) from error
+    if not results:
+        raise ValueError(f'{file} is empty; tools/test.py --table adds results to it')
     return results
+
+
+def _parse(line: str) -> Result:
+    result = Result(**json.loads(line))
+    if not (isinstance(result.config, str) and isinstance(result.checkpoint, str) and isinstance(result.metrics, dict)):
+        raise ValueError('config and checkpoint are not strings, or metrics is no object')
+    for name, value in result.metrics.items():
+        if name not in COLUMNS:
+            raise ValueError(f'there is no metric {name!r}')
+        if not (value is None or (type(value) in (int, float) and 0 <= value <= 100)):
+            raise ValueError(f'{name} is {value!r}; expected a number from 0 to 100, or null')
+    return result
 
 
 def render_results(results: List[Result]) -> str:

@@ -128,11 +128,9 @@ def _official_state_dict(checkpoint: Dict[str, Any]) -> Dict[str, Tensor]:
             "the checkpoint holds no ConTNet of the authors' release (layer0, layer1.ConTBlock0, ...); it has "
             f'[{first_few(names)}]'
         )
-    no_tensors = [
-        str(key) for key, value in checkpoint.items() if not (isinstance(key, str) and torch.is_tensor(value))
-    ]
-    if no_tensors:
-        raise ValueError(f'the checkpoint holds what are no tensors with a name: {first_few(no_tensors)}')
+    wrong = [key for key, value in checkpoint.items() if not (isinstance(key, str) and torch.is_tensor(value))]
+    if wrong:
+        raise ValueError(f'the checkpoint holds something else than named tensors: {first_few(wrong)}')
     prefix = anchors[0][: anchors[0].rindex('layer0.')]
     return {
         key[len(prefix) :] if key.startswith(prefix) else key: value

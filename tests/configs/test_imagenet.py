@@ -167,16 +167,16 @@ def test_torchvision_of_another_torch_says_what_to_install(monkeypatch):
     monkeypatch.setattr(toolboxes, 'import_module', import_module)
     config = str(ROOT / 'configs/conts_imagenet.py')
     monkeypatch.setattr(sys, 'argv', ['train.py', config])
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(ValueError) as error:
         entry_points.run_entry_point('train.py', '')
-    assert 'mmpretrain cannot be imported: operator torchvision::nms does not exist' in str(error.value)
+    assert 'mmpretrain cannot be imported: RuntimeError: operator torchvision::nms does not exist' in str(error.value)
     assert 'pip install --upgrade mmpretrain torchvision torch==' in str(error.value)
 
 
 def test_missing_toolbox_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / 'config.py').write_text("_base_ = 'mmrotate::_base_/default_runtime.py'")
     monkeypatch.setattr(sys, 'argv', ['train.py', str(tmp_path / 'config.py')])
-    with pytest.raises(SystemExit, match='mmrotate is not installed'):
+    with pytest.raises(ValueError, match='mmrotate is not installed'):
         entry_points.run_entry_point('train.py', '')
 
 

@@ -130,7 +130,8 @@ def test_tool_reports(coco, monkeypatch, capsys):
     assert run_tool(monkeypatch, config, '--cfg-options', 'model.roi_head.mask_head.num_classes=1') == 1
     assert '  Head has another number of classes than the data: 2\n    model.roi_head.mask' in capsys.readouterr().out
     assert 'there is no modle in' in run_tool(monkeypatch, config, '--cfg-options', 'modle.x=3')
-    assert '0 workers: expected 1 to 64' in run_tool(monkeypatch, config, '--workers', '0')
+    assert '65 workers: expected 1 to 64' in run_tool(monkeypatch, config, '--workers', '65')
+    assert run_tool(monkeypatch, config, '--workers', '0') == 2
     coco.annotation['iscrowd'] = 1
     coco.save()
     assert run_tool(monkeypatch, config) == 0  # Remarks alone.
@@ -138,7 +139,7 @@ def test_tool_reports(coco, monkeypatch, capsys):
 
 
 def test_tool_says_what_it_cannot_check(coco, monkeypatch):
-    assert 'gone.py' in run_tool(monkeypatch, 'gone.py')
+    assert run_tool(monkeypatch, 'gone.py') == 2
     config = coco.root / 'config.py'
     coco.cfg.train_dataloader.dataset = dict(
         type='VOCDataset', data_root=str(coco.root), data_prefix=dict(img='images')

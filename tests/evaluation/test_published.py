@@ -1,11 +1,74 @@
+import re
+
+from conftest import ROOT
+
 from mmcontnet.evaluation.published import load_tables
+
+ROWS = {row.config: row for table in load_tables() for row in table.rows}
+BOXES, MASKS = ([f'coco/{kind}_mAP{size}' for size in ('', '_s', '_m', '_l')] for kind in ('bbox', 'segm'))
+
+
+def readme_rows():
+    """The cells of the README's tables."""
+    lines = (ROOT / 'README.md').read_text().splitlines()
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('|')]
+
+
+def configs(text):
+    return re.findall(r'configs/(\w+)\.py', text)
 
 
 def test_rows_are_whole():
-    rows = {row.config: row for table in load_tables() for row in table.rows}
-    assert len(rows) == 26
-    for row in rows.values():
+    assert len(ROWS) == 26
+    for row in ROWS.values():
         assert row.metrics and all(0 < value < 100 for value in row.metrics.values())
         if row.baseline is not None:
-            assert rows[row.baseline].metrics.keys() == row.metrics.keys()
-    assert rows['retinanet_contm_coco'].metrics['coco/bbox_mAP'] == 37.9
+            assert ROWS[row.baseline].metrics.keys() == row.metrics.keys()
+
+
+def test_baselines_are_the_twins():
+    """Of the same detector or recipe, with the ResNet that the paper compares with; for Ti it is DeiT."""
+    twins = {'contti': None, 'conts': 'r18', 'contm': 'r50', 'contb': 'r101'}
+    for config, row in ROWS.items():
+        size = next((size for size in twins if size in config), None)
+        if size is None:
+            assert row.baseline is None
+        elif size == 'contti':
+            assert ROWS[row.baseline].model == 'DeiT-Ti'
+        else:
+            assert row.baseline == config.replace(size, twins[size])
+
+
+def test_detectors_equal_the_readme():
+    seen = set()
+    boxes = None
+    for cells in readme_rows():
+        pair = configs(cells[0])
+        if len(pair) != 2 and cells[0] != 'masks':
+            continue
+        boxes = pair or boxes
+        for config, values in zip(boxes, (cells[1:5], cells[5:9])):
+            metrics = ROWS[config].metrics
+            assert [metrics[name] for name in (BOXES if pair else MASKS)] == list(map(float, values))
+            seen.add(config)
+    text = ' '.join((ROOT / 'README.md').read_text().split())
+    for value, config in re.findall(r'(\d\d\.\d\d) with \[\w+\]\(configs/(\w+)\.py\)', text):
+        assert ROWS[config].metrics == {'mIoU': float(value)}
+        seen.add(config)
+    assert seen == {config for config in ROWS if '_coco' in config or '_cityscapes' in config}
+
+
+def test_classifiers_equal_the_readme():
+    by_model = {}
+    for row in ROWS.values():
+        by_model.setdefault(row.model, []).append(row)
+    table = [cells for cells in readme_rows() if cells[0] in by_model and len(cells) == 8]
+    assert len(table) == 10
+    for model, _, parameters, _, _, flops, *tops in table:
+        rows = by_model[model]
+        assert {row.parameters for row in rows} == {float(parameters)} and {row.flops for row in rows} == {float(flops)}
+        published = {row.metrics['accuracy/top1'] for row in rows}
+        assert {float(re.search(r'\d+\.\d', top)[0]) for top in tops if top} == published
+        for top in tops:
+            for config in configs(top):
+                assert ROWS[config].metrics['accuracy/top1'] == float(re.match(r'\[(\S+)\]', top)[1])

@@ -55,6 +55,28 @@ def test_models_take_turns(run, monkeypatch):
     assert rounds == rounds[:3] * 3 and len(set(rounds)) == 3
 
 
+def test_ratio_share_and_mode(run, monkeypatch):
+    """Of a first model that takes 2 s, 2 s, 4 s and a second one that takes 1 s, 6 s, 6 s, beside a product of 1 s."""
+    product = benchmark.Product(lambda: None, 10**9, 'product')
+    monkeypatch.setattr(benchmark, 'find_fastest_product', lambda *_: (product, 1e9))
+    times = iter([2.0, 1.0, 1.0, 2.0, 6.0, 1.0, 4.0, 6.0, 1.0])
+    monkeypatch.setattr(benchmark, 'measure_time', lambda *_: next(times))
+    monkeypatch.setattr(benchmark, 'count_step', lambda *_: 10**9)
+    modes, make_step = [], benchmark.make_step
+
+    def remember(model, *rest):
+        modes.append(model.training)
+        return make_step(model, *rest)
+
+    monkeypatch.setattr(benchmark, 'make_step', remember)
+    first, second = run('--models', 'conts', 'r18', '--shapes', '1x3x64x64', '--repeats', '3', '--train')['results']
+    assert modes == [True, True]
+    assert [first['ratio'], second['ratio']] == [1.0, 1.5] and second['ratio_quartiles'] == [1.0, 2.25]
+    assert [first['median_seconds'], second['median_seconds']] == [2.0, 6.0]
+    # Two operations for each multiply-accumulate: 2e9 in 2 s beside 1e9 in 1 s.
+    assert first['share_of_peak'] == 1.0 and second['share_of_peak'] == pytest.approx(1 / 3)
+
+
 def test_memory_of_known_tensors():
     size = 1 << 20
 
@@ -113,6 +135,9 @@ def test_numbers_that_are_not_finite_stop_it():
         (['--models', 'mmnothing::a.py'], 'mmnothing is not installed'),
         (['--shapes', '3x224x224'], "'3x224x224' is no shape of images; expected Bx3xHxW"),
         (['--shapes', '1x3x0x64'], 'is no shape of images'),
+        (['--shapes', '9999999x3x999x999'], 'do not fit into the memory'),
+        (['--shapes', f'{10**30}x3x1x1'], 'do not fit into the memory'),
+        (['--models', 'mmdet::nope/nope.py'], 'does not exist'),
         (['--repeats', '0'], "'0' is no positive integer"),
         (['--dtype', 'int8'], 'invalid choice'),
         (['--json', 'missing/a.json'], 'missing/a.json cannot be written'),

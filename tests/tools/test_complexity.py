@@ -6,6 +6,9 @@ from conftest import ROOT
 from helpers import run
 from mmpretrain_env import ENV
 
+sys.path.insert(0, str(ROOT / 'tools'))
+from complexity import build_row
+
 from mmcontnet.evaluation.published import load_tables
 
 TOOL = ROOT / 'tools/complexity.py'
@@ -56,3 +59,22 @@ def test_measured_numbers(report):
 def test_unwritable_file_is_refused_at_once(tmp_path):
     command = [sys.executable, TOOL, '--json', tmp_path / 'missing/complexity.json']
     assert 'missing/complexity.json cannot be written' in run(*command, cwd=tmp_path, status=2)
+
+
+def test_sizes_of_the_images(report):
+    sizes = {(result['table'], result['width'], result['height']) for result in report[1]}
+    assert sizes == {
+        ('ImageNet, plain recipe', 224, 224),
+        ('ImageNet, strong augmentation', 224, 224),
+        ('COCO val2017', 1280, 800),
+        ('Cityscapes val, instances', 2048, 1024),
+        ('Cityscapes val, semantic', 1024, 512),
+    }
+
+
+def test_auxiliary_head_is_left_out(report):
+    """Which has 2.4 of 49.0 million parameters."""
+    results = {result['config']: result for result in report[1]}
+    model = build_row('pspnet_r50_cityscapes')
+    assert not hasattr(model, 'auxiliary_head') or model.auxiliary_head is None
+    assert results['pspnet_r50_cityscapes']['parameters_m'] == pytest.approx(46.6, abs=0.1)

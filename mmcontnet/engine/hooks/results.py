@@ -8,27 +8,25 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ...evaluation.results import append_result, measured, render_results
+from ...evaluation.results import COLUMNS, append_result, measured, render_results
 
 
 @HOOKS.register_module()
 class ResultsHook(Hook):
-    """Prints what was measured beside what is published, and keeps it.
-
-    Args:
-        file (str | None): File to which the measured row is added as a line of JSON. Defaults to None.
-    """
+    """Prints what was measured beside what is published, and keeps it."""
 
     # After the hooks that log the metrics.
     priority = 'LOWEST'
-
-    def __init__(self, file: Optional[str] = None) -> None:
-        self.file = file and Path(file)
+    # File to which the measured row is added as a line of JSON. Set by tools/test.py: no path fits into KEY=VALUE.
+    file: Optional[Path] = None
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
         """Prints and keeps the row."""
+        if not is_main_process():
+            return
         result = measured(runner.cfg.filename, runner.cfg.load_from, metrics or {})
-        if not is_main_process() or not result.metrics:
+        if not result.metrics:
+            print(f'None of the published metrics was measured; expected one of {", ".join(COLUMNS)}')
             return
         print(f'\n{render_results([result])}\n')
         if self.file:

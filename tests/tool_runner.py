@@ -1,0 +1,26 @@
+"""Runs commands in this process, which takes no time for imports."""
+
+import contextlib
+import io
+import runpy
+import sys
+from unittest.mock import patch
+
+from conftest import ROOT
+
+
+def run_tool(script, *arguments, status=0):
+    """What a command prints to stdout and to stderr; it must end with the status."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    ended_with = 0
+    argv = [script, *map(str, arguments)]
+    with patch.object(sys, 'argv', argv), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            runpy.run_path(str(ROOT / script), run_name='__main__')
+        except SystemExit as error:
+            ended_with = error.code or 0
+            if isinstance(ended_with, str):  # Python prints it and ends with 1.
+                stderr.write(f'{ended_with}\n')
+                ended_with = 1
+    assert ended_with == status, f'{ended_with}\n{stdout.getvalue()[-1000:]}\n{stderr.getvalue()[-3000:]}'
+    return stdout.getvalue(), stderr.getvalue()
