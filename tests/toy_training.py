@@ -1,4 +1,4 @@
-"""A training with everything that is random: order, augmentation in workers or not, dropout. Run by test_resume.py.
+"""A training with everything that is random: order, augmentation in workers or not, dropout.
 
 python tests/toy_training.py {epochs,iterations} WORK_DIR [SEED]
 """
@@ -55,30 +55,35 @@ class Nothing(BaseMetric):
         return dict(zero=0.0)
 
 
-def main(loop, work_dir, seed=None):
+def make_config(loop, work_dir, seed=None):
     by_epoch = loop == 'epochs'
     steps = dict(by_epoch=True, max_epochs=4) if by_epoch else dict(by_epoch=False, max_iters=12)
     workers = dict(num_workers=1, persistent_workers=True) if by_epoch else dict(num_workers=0)
     sampler = dict(type='DefaultSampler' if by_epoch else 'InfiniteSampler', shuffle=True)
     checkpoint = dict(type='CheckpointHook', interval=1 if by_epoch else 3, by_epoch=by_epoch, max_keep_ckpts=1)
     data = dict(dataset=dict(type='Noisy'), batch_size=4, collate_fn=dict(type='default_collate'))
-    config = dict(
-        model=dict(type='Classifier'),
-        work_dir=work_dir,
-        train_dataloader=dict(**data, sampler=sampler, **workers),
-        val_dataloader=dict(**data, sampler=dict(type='DefaultSampler', shuffle=False)),
-        val_evaluator=dict(type='Nothing'),
-        val_cfg=dict(),
-        train_cfg=dict(**steps, val_interval=1 if by_epoch else 2),
-        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
-        param_scheduler=dict(type='PolyLR', end=12, by_epoch=False),
-        default_hooks=dict(checkpoint=checkpoint),
-        custom_hooks=[dict(type='ExactResumeHook'), dict(type='FiniteHook')],
-        resume=True,
-        randomness=dict(seed=seed and int(seed)),
-        log_level='WARNING',
+    return Config(
+        dict(
+            model=dict(type='Classifier'),
+            work_dir=str(work_dir),
+            train_dataloader=dict(**data, sampler=sampler, **workers),
+            val_dataloader=dict(**data, sampler=dict(type='DefaultSampler', shuffle=False)),
+            val_evaluator=dict(type='Nothing'),
+            val_cfg=dict(),
+            train_cfg=dict(**steps, val_interval=1 if by_epoch else 2),
+            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
+            param_scheduler=dict(type='PolyLR', end=12, by_epoch=False),
+            default_hooks=dict(checkpoint=checkpoint),
+            custom_hooks=[dict(type='ExactResumeHook'), dict(type='FiniteHook')],
+            resume=True,
+            randomness=dict(seed=seed and int(seed)),
+            log_level='WARNING',
+        )
     )
-    runner = Runner.from_cfg(Config(config))
+
+
+def main(loop, work_dir, seed=None):
+    runner = Runner.from_cfg(make_config(loop, work_dir, seed))
     print('begins', flush=True)
     runner.train()
 

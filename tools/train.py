@@ -11,7 +11,7 @@ import sys
 
 from mmcontnet.commands import command, command_parser
 from mmcontnet.engine.entry_points import run_entry_point
-from mmcontnet.engine.hooks import CompileHook, ExactResumeHook, FiniteHook
+from mmcontnet.engine.hooks import CompileHook, ExactResumeHook, FiniteHook, StrictLoadHook
 
 
 @command
@@ -20,7 +20,7 @@ def main() -> None:
     parser = command_parser(__doc__, add_help=False)
     parser.add_argument('--compile', action='store_true')
     args, sys.argv[1:] = parser.parse_known_args()
-    hooks = [ExactResumeHook, FiniteHook, *([CompileHook] if args.compile else [])]
+    hooks = [ExactResumeHook, FiniteHook, StrictLoadHook, *([CompileHook] if args.compile else [])]
     run_entry_point('train.py', __doc__, [hook.__name__ for hook in hooks])
 
 

@@ -1,10 +1,14 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from reference import build, close
 
+from mmcontnet import ConTNet
 from mmcontnet.engine.compilation import compile_encoders
+from mmcontnet.engine.hooks import CompileHook
+from mmcontnet.models.encoder import Encoder
 
 # Square ones first.
 SIZES = [(64, 64), (96, 96), (97, 131), (70, 200), (33, 257), (224, 224), (100, 101), (80, 240)]
@@ -31,3 +35,9 @@ def test_compiled_training_has_the_gradients_of_eager(position):
 def test_model_without_encoders_is_refused():
     with pytest.raises(ValueError, match='nothing to compile'):
         compile_encoders(torch.nn.Linear(2, 2))
+
+
+def test_hook_compiles_before_training(tiny):
+    model = ConTNet(**tiny)
+    CompileHook().before_train(SimpleNamespace(model=model))
+    assert all(module._compiled_call_impl is not None for module in model.modules() if isinstance(module, Encoder))

@@ -373,6 +373,74 @@ def test_input_of_another_type(tiny, x):
         ConTNet(**tiny)(x)
 
 
+def test_dropouts_of_contb():
+    with torch.device('meta'):
+        stages = ConTNet('b').stages
+    rates = [{part.dropout for block in stage for e in block.encoders for part in (e.attn, e.mlp)} for stage in stages]
+    assert rates == [{0.0}, {0.0}, {0.1}, {0.1}]
+    assert [block.dropout.p for stage in stages for block in stage] == [0.0] * 15 + [0.2]
+
+
+def test_dropout_at_four_places_of_an_encoder_in_training(monkeypatch):
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(24,) * 4, dropouts=(0.25, 0, 0, 0))
+    encoder = ConTNet(arch, out_indices=(0,)).stages[0][0].encoders[0]
+    places = []
+
+    def dropout(x, p=0.5, training=True, inplace=False):
+        places.extend([(x.shape[-1], p)] if p and training else [])
+        return x
+
+    def attention(query, key, value, attn_mask=None, dropout_p=0.0, **settings):
+        places.append(('attention', dropout_p))
+        return value
+
+    monkeypatch.setattr(torch.nn.functional, 'dropout', dropout)
+    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', attention)
+    encoder.train()(torch.zeros(1, 7, 7, 16))
+    assert places == [('attention', 0.25), (16, 0.25), (24, 0.25), (16, 0.25)]
+    places.clear()
+    encoder.eval()(torch.zeros(1, 7, 7, 16))
+    assert [place for place in places if place[1]] == []
+
+
+def test_dropout_of_the_output_follows_the_sum():
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(8,) * 4, output_dropout=0.5)
+    model = ConTNet(arch, out_indices=(3,))
+    block, seen = model.stages[-1][-1], {}
+    for name in ('conv', 'shortcut'):
+        getattr(block, name).register_forward_hook(lambda module, inputs, out, n=name: seen.update({n: out.clone()}))
+    block.dropout.register_forward_pre_hook(lambda module, inputs: seen.update(sum=inputs[0]))
+    out = model.train()(torch.rand(2, 3, 64, 64))[0]
+    torch.testing.assert_close(seen['sum'], seen['conv'] + seen['shortcut'])
+    assert 0.3 < (out == 0).float().mean() < 0.7
+
+
+def test_every_3x3_convolution_has_the_dilation_of_its_stage():
+    arch = dict(width=16, depths=(2, 2, 2, 2), mlp_widths=(8,) * 4)
+    model = ConTNet(arch, dilations=(2, 3, 4, 5))
+    for index, dilation in enumerate((2, 3, 4, 5)):
+        found = [m for m in model.stages[index].modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert len(found) == (2 if index < 3 else 1)
+        assert all(conv.dilation == conv.padding == (dilation, dilation) for conv in found)
+
+
+@pytest.mark.parametrize('position', ['absolute', 'relative'])
+def test_initial_weights(position):
+    """Convolutions by their fan-out, linear layers by a deviation of 0.02."""
+    model = ConTNet('s', position=position)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] ** 2
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05), name
+        elif isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.05), name
+            assert module.bias is None or not module.bias.any()
+    for name, value in model.named_parameters():
+        if '.position.' in name:
+            std = value.std().item()
+            assert std == 0 if position == 'absolute' else std == pytest.approx(0.02, rel=0.2), name
+
+
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
 def test_registered(scope, tiny):
     registry = MODELS if scope == 'mmengine' else __import__(f'{scope}.registry', fromlist=['MODELS']).MODELS

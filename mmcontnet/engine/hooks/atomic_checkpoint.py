@@ -5,25 +5,19 @@ from pathlib import Path
 from typing import Dict, List, Union
 
 from mmengine.dist import barrier, is_main_process
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.fileio import register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from ...fileio import whole_file
+from ...fileio import WholeBackend
 
 
 @register_backend('AtomicBackend')
-class AtomicBackend(LocalBackend):
+class AtomicBackend(WholeBackend):
     """Local files that are written whole or not at all, and removed only by :meth:`remove_outdated`."""
 
     def __init__(self) -> None:
         self.outdated: List[str] = []
-
-    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
-        """Writes the bytes beside the file first; a file of that name is always whole."""
-        Path(filepath).parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(filepath) as file:
-            file.write(obj)
 
     def remove(self, filepath: Union[str, Path]) -> None:
         """Notes that the file is to go."""
@@ -50,10 +44,12 @@ class AtomicCheckpointHook(CheckpointHook):
         if type(hook) is CheckpointHook and not (remote or hook.backend_args or hook.file_client_args):
             hook.__class__ = cls
             hook.backend_args = dict(backend='AtomicBackend')
-            hook.repair_pointer(Path(work_dir))
+            hook.repair(Path(work_dir))
 
-    def repair_pointer(self, work_dir: Path) -> None:
-        """Makes ``last_checkpoint`` name the newest checkpoint where a kill left it empty."""
+    def repair(self, work_dir: Path) -> None:
+        """Removes what kills left unfinished, and makes an empty ``last_checkpoint`` name the newest checkpoint."""
+        for unfinished in work_dir.glob('*.part') if is_main_process() else ():
+            unfinished.unlink()
         pointer = work_dir / 'last_checkpoint'
         if is_main_process() and pointer.exists() and not pointer.read_text().strip():
             checkpoints = sorted(work_dir.glob(self.filename_tmpl.format('*')), key=os.path.getmtime)

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
 from ...weights.comparison import LEFT_OVER, MISSING, RESHAPED, Problems, compare, format_problems, list_weights
@@ -18,9 +18,8 @@ from ...weights.reading import get_state_dict
 class StrictLoadHook(Hook):
     """Refuses a checkpoint that does not hold exactly the model's weights, which mmengine merely warns of.
 
-    Args:
-        other_classes (bool): Whether training may start from weights of another number of classes: what has another
-            shape outside of the backbone then keeps its random weights, with a warning. Defaults to False.
+    Training may start (``load_from``) from weights of another number of classes: where only parts outside of the
+    backbone have another shape, these keep their random weights, with a warning.
 
     Raises:
         ValueError: The message names the checkpoint and what is missing, left over, of another shape or not finite; or
@@ -29,9 +28,6 @@ class StrictLoadHook(Hook):
 
     # After the hooks that pick or rename weights.
     priority = 'LOWEST'
-
-    def __init__(self, other_classes: bool = False) -> None:
-        self.other_classes = other_classes
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Dict[str, Any]) -> None:
         """Compares the checkpoint with the model."""
@@ -46,7 +42,7 @@ class StrictLoadHook(Hook):
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         problems = _compare_with_model(model, get_state_dict(checkpoint, source))
-        if self.other_classes and not resuming:
+        if isinstance(runner._train_loop, BaseLoop) and not resuming:
             _allow_other_classes(problems, source)
         if problems:
             raise ValueError(
