@@ -1,17 +1,24 @@
-# Both targets make the virtual environment .venv at their first run and reuse it afterwards.
+# All targets make the virtual environment .venv at their first run and reuse it afterwards.
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
+# A process for each core, and in each the tests of whole files.
+PYTEST := pytest --numprocesses auto --dist loadfile
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: demo test
+.PHONY: check demo lint test
 
 demo: $(VENV)/ready
 	python demo/run.py
 
-test: $(VENV)/ready
+check: $(VENV)/ready lint
+	$(PYTEST) -m "not slow and not e2e"
+
+test: $(VENV)/ready lint
+	$(PYTEST)
+
+lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
-	pytest
 
 $(VENV)/ready: install.py constraints.txt setup.cfg
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -1,4 +1,8 @@
+import os
 from pathlib import Path
+
+if 'PYTEST_XDIST_WORKER' in os.environ:  # Other workers need the other cores.
+    os.environ['OMP_NUM_THREADS'] = '1'
 
 import pytest
 import shapes

@@ -96,6 +96,7 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch):
     assert len(others) == 6 and all(held for _, held in others)
 
 
+@pytest.mark.e2e
 def test_torch_is_read_as_pip_knows_it():
     """A build of PyPI calls itself 2.5.1+cu124, but no such version can be installed."""
     assert install.ask(install.READ_TORCH)[0] == version('torch')
@@ -127,6 +128,7 @@ def test_torchvision_of_the_tests_stays_apart(monkeypatch, torch, torchvision):
     assert calls[-1][:-2] == ('--upgrade', '--no-deps', '--target', str(install.FOR_TESTS))
 
 
+@pytest.mark.e2e
 def test_failing_step_is_named(tmp_path):
     """A package index with nothing in it: the step, the reason and the remedy are printed."""
     subprocess.run([sys.executable, '-m', 'venv', tmp_path / 'venv'], check=True)

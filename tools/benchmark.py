@@ -3,8 +3,10 @@
     python tools/benchmark.py --models contm r50 swin_t --shapes 8x3x224x224 1x3x800x1344
     python tools/benchmark.py --models contm contm+cp r50 --train --device cuda --dtype bfloat16
     python tools/benchmark.py --models configs/fcos_r50_coco.py configs/fcos_contm_coco.py --shapes 1x3x800x1344
+    python tools/benchmark.py --models contm@COMMIT contm r50  # against another commit of this repository
 
-The models have random weights and take turns in one process, so what else the machine does meets all of them alike.
+The models have random weights and take turns, those of another commit in a process of its own, so what else the machine
+does meets all of them alike.
 Compare the ratios; times differ from machine to machine and from hour to hour.
 """
 
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
+from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
@@ -83,6 +86,9 @@ def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List
     Returns:
         Callable: Takes nothing and returns the outputs; leaves no gradients behind.
     """
+    if isinstance(model, Baseline):
+        model.prepare(tuple(images.shape), **{**mode._asdict(), 'dtype': str(mode.dtype).replace('torch.', '')})
+        return lambda: [torch.tensor(0.0 if model.run() else math.nan)]
     forward = bind(model, images)
     if mode.compile:
         forward = torch.compile(forward, dynamic=False)
@@ -204,7 +210,8 @@ def compare(
     results = []
     for (name, model), step, times in zip(models, steps, seconds):
         ratios = times / seconds[0]
-        macs = count_step(model, shape, mode)
+        is_baseline = isinstance(model, Baseline)
+        macs = count_step(build(name.partition('@')[0]) if is_baseline else model, shape, mode)
         shares = (2 * macs / times) / (product.flops / product_seconds)
         results.append(
             dict(
@@ -216,7 +223,7 @@ def compare(
                 ratio_quartiles=np.percentile(ratios, [25, 75]).tolist(),
                 gmacs=macs / 1e9,
                 share_of_peak=float(np.median(shares)),
-                memory_mib=measure_memory(step, mode.device) / 2**20,
+                memory_mib=None if is_baseline else measure_memory(step, mode.device) / 2**20,
             )
         )
     return results
@@ -231,7 +238,7 @@ def format_row(result: Dict[str, Any]) -> List[str]:
         f'{result["ratio"]:.2f} ({" to ".join(f"{ratio:.2f}" for ratio in result["ratio_quartiles"])})',
         f'{result["gmacs"]:.2f}',
         f'{result["share_of_peak"]:.0%}',
-        f'{result["memory_mib"]:.1f}',
+        '-' if result['memory_mib'] is None else f'{result["memory_mib"]:.1f}',
     ]
 
 
@@ -255,7 +262,8 @@ def parse_args() -> argparse.Namespace:
     """Reads and checks the command line, and builds the models that it names."""
     parser = command_parser(
         __doc__,
-        epilog=f'A MODEL is one of {", ".join(BACKBONES)}, with +cp at its end for gradient checkpoints, or a config.',
+        epilog=f'A MODEL is one of {", ".join(BACKBONES)}, with +cp at its end for gradient checkpoints or @COMMIT, '
+        'or a config.',
     )
     parser.add_argument(
         '--models', nargs='+', default=['r50', 'contm'], metavar='MODEL', help='what to compare (default: r50 contm)'
@@ -297,6 +305,8 @@ def main() -> None:
     args = parse_args()
     mode = Mode(args.device, getattr(torch, args.dtype), args.train, args.compile, args.channels_last)
     for _, model in args.models:
+        if isinstance(model, Baseline):
+            continue
         model.to(args.device)
         model.train(mode.train)
         if mode.channels_last:

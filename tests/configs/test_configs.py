@@ -20,6 +20,7 @@ FINE_TUNING = {
 
 
 @pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.slow
 def test_trains_and_predicts(name, tmp_path):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     if name in CONTNETS:

@@ -59,6 +59,7 @@ def test_every_published_row_has_its_config():
 
 
 @pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.slow
 def test_model(name):
     cfg = load(name)
     model = build(cfg)
@@ -139,6 +140,7 @@ def project(tmp_path_factory):
     return folder
 
 
+@pytest.mark.e2e
 def test_trained_classifier_is_evaluated(project):
     command = [sys.executable, ROOT / 'tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'run']
     output = run(*command, cwd=project, **ENV)
@@ -146,6 +148,7 @@ def test_trained_classifier_is_evaluated(project):
 
 
 @pytest.mark.parametrize('name', DENSE)
+@pytest.mark.e2e
 def test_dense_config_takes_the_trained_backbone(project, name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     cfg.model.backbone.arch = ARCH

@@ -7,6 +7,8 @@ from mmengine.registry import MODELS, DefaultScope
 
 import mmcontnet  # noqa: F401 (registers ConTNet)
 
+pytestmark = pytest.mark.slow
+
 DETECTORS = """
 retinanet/retinanet_r50_fpn_1x_coco atss/atss_r50_fpn_1x_coco gfl/gfl_r50_fpn_1x_coco
 fcos/fcos_r50-caffe_fpn_gn-head_1x_coco foveabox/fovea_r50_fpn_4xb4-1x_coco fsaf/fsaf_r50_fpn_1x_coco

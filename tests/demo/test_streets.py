@@ -14,6 +14,8 @@ from pycocotools.coco import COCO
 
 from mmcontnet.datasets.check_config import check_config
 
+pytestmark = pytest.mark.slow
+
 CLASSES = CityscapesDataset.METAINFO['classes']
 
 

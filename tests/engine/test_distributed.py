@@ -2,11 +2,14 @@
 
 import os
 
+import pytest
 import torch
 from conftest import ROOT
 from helpers import run
 
 from mmcontnet.weights.reading import read_checkpoint
+
+pytestmark = pytest.mark.e2e
 
 # One step without momentum: the weights change by the gradients, so much that they themselves are little beside that.
 CONFIG = f"""

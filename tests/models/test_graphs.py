@@ -92,6 +92,7 @@ def test_onnx_file_is_exact_at_every_size(position, out_indices, tmp_path):
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 @pytest.mark.parametrize('grad', [False, True])
 @pytest.mark.parametrize('position', ['absolute', 'relative'])
+@pytest.mark.slow
 def test_traced_module_is_right_at_other_sizes(position, grad):
     model = build(arch=SMALL, position=position)
     with torch.set_grad_enabled(grad):

@@ -28,6 +28,7 @@ def run(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('options', [[], ['--train', '--channels-last', '--dtype', 'bfloat16']])
+@pytest.mark.slow
 def test_reports_every_model_at_every_shape(run, capsys, options):
     content = run(*SMALL, *options)
     setting, results = content['setting'], content['results']
@@ -107,6 +108,7 @@ def test_memory_counts_what_the_backward_pass_keeps():
         assert benchmark.measure_memory(lambda: x.exp().exp().exp(), 'cpu') == 2 * size
 
 
+@pytest.mark.slow
 def test_checkpoints_save_memory_and_cost_operations():
     mode = benchmark.Mode('cpu', torch.float32, train=True, compile=False, channels_last=False)
     memory, macs = {}, {}

@@ -1,6 +1,7 @@
 """What users type wrong, on a data set of a few drawn shapes: one line that names it, and nothing broken behind it."""
 
 import os
+import runpy
 import shlex
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from tool_runner import run_tool
 
 from mmcontnet import toolboxes
 from mmcontnet.weights.reading import read_checkpoint
+
+pytestmark = pytest.mark.e2e
 
 FILES = {
     'tiny.py': CONFIG,
@@ -230,7 +233,12 @@ def test_overfit_counts_images_and_detections():
 def test_interruption_leaves_whole_files(folder):
     command = [sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--work-dir', 'interrupted']
     options = ['--cfg-options', 'train_cfg.max_epochs=1000', 'train_cfg.val_interval=1000']
-    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Ignored where the tests run in background.
+    )
     deadline = time.time() + 200
     while not (folder / 'interrupted/last_checkpoint').exists():
         assert process.poll() is None and time.time() < deadline
@@ -255,3 +263,14 @@ def test_launchers_say_what_is_wrong(line, status, message):
     env = {**os.environ, 'PORT': '29537', 'OMP_NUM_THREADS': '1'}
     result = subprocess.run([ROOT / 'tools' / script, *arguments], env=env, capture_output=True, text=True)
     assert result.returncode == status and message in result.stderr and 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('options, compiles', [([], False), (['--compile'], True)])
+def test_train_adds_hooks(monkeypatch, options, compiles):
+    hooks = []
+    monkeypatch.setattr(
+        'mmcontnet.engine.entry_points.run_entry_point', lambda script, usage, added: hooks.extend(added)
+    )
+    monkeypatch.setattr(sys, 'argv', ['train.py', 'tiny.py', *options])
+    runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
+    assert hooks == ['ExactResumeHook', 'FiniteHook', 'StrictLoadHook', *(['CompileHook'] if compiles else [])]

@@ -11,6 +11,8 @@ from complexity import build_row
 
 from mmcontnet.evaluation.published import load_tables
 
+pytestmark = pytest.mark.e2e
+
 TOOL = ROOT / 'tools/complexity.py'
 ROWS = [(table.title, row) for table in load_tables() for row in table.rows]
 # Millions of parameters, GMACs with and without attention's products, of classifiers of 1000 classes.

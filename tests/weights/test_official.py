@@ -161,6 +161,7 @@ def convert(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.e2e
 def test_tool_writes_what_a_backbone_loads(tmp_path, golden):
     case = golden['cases'][2]
     torch.save({'model': {f'module.{key}': value for key, value in case['state_dict'].items()}}, tmp_path / 'src.pth')
@@ -175,6 +176,7 @@ def test_tool_writes_what_a_backbone_loads(tmp_path, golden):
 
 
 @pytest.mark.parametrize('content', [b'', b'not a checkpoint'])
+@pytest.mark.e2e
 def test_tool_names_a_broken_file(tmp_path, content):
     (tmp_path / 'src.pth').write_bytes(content)
     result = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth')
@@ -183,6 +185,7 @@ def test_tool_names_a_broken_file(tmp_path, content):
     assert not (tmp_path / 'dst.pth').exists()
 
 
+@pytest.mark.e2e
 def test_tool_names_a_missing_file(tmp_path):
     result = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth')
     assert result.returncode == 1

@@ -20,6 +20,7 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_outdated_checkpoint_outlives_the_writing_of_the_next(tmp_path, monkeypatch):
     seen = []
     put = AtomicBackend.put
@@ -52,6 +53,7 @@ def test_empty_pointer_without_checkpoints_goes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_best_checkpoint_is_one_file(tmp_path, monkeypatch):
     scores = iter(range(100))
     monkeypatch.setattr(toy_training.Nothing, 'compute_metrics', lambda self, results: dict(zero=next(scores)))

@@ -104,6 +104,7 @@ def test_exact_resume_wants_a_config(tmp_path):
         runner.train()
 
 
+@pytest.mark.slow
 def test_own_configs_use_the_hooks():
     for path in (ROOT / 'configs').glob('*.py'):
         hooks = [hook.type for hook in Config.fromfile(path).custom_hooks]
