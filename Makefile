@@ -1,8 +1,7 @@
 # All targets make the virtual environment .venv at their first run and reuse it afterwards.
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
-# A process for each core, and in each the tests of whole files.
-PYTEST := pytest --numprocesses auto --dist loadfile
+PYTEST := pytest --numprocesses auto
 export PATH := $(VENV)/bin:$(PATH)
 
 .PHONY: check demo lint test
@@ -11,10 +10,10 @@ demo: $(VENV)/ready
 	python demo/run.py
 
 check: $(VENV)/ready lint
-	$(PYTEST) -m "not slow and not e2e"
+	$(PYTEST) --dist worksteal -m "not slow and not e2e"
 
 test: $(VENV)/ready lint
-	$(PYTEST)
+	$(PYTEST) --dist loadfile
 
 lint: $(VENV)/ready
 	ruff check .

@@ -54,6 +54,7 @@ def test_trains_from_scratch_as_it_stands(name):
 
 
 @pytest.mark.parametrize('name', CONTNETS)
+@pytest.mark.slow
 def test_keeps_the_recipe_of_its_baseline(name):
     cfg, baseline = (Config.fromfile(ROOT / 'configs' / part) for part in (name, name.replace('_contm', '_r50')))
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'val_evaluator', 'auto_scale_lr'):

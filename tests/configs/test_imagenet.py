@@ -75,6 +75,7 @@ def test_model(name):
 
 
 @pytest.mark.parametrize('name, position', [('conts', 'absolute'), ('conts', 'relative'), ('r18', None)])
+@pytest.mark.slow
 def test_norms_biases_and_positions_do_not_decay(name, position):
     cfg = load(f'{name}_imagenet')
     if position:

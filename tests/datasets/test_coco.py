@@ -402,6 +402,7 @@ def test_map_of_the_metric_of_cityscapes_is_checked(coco, problems):
     assert len(problems(coco.cfg)['Image is missing']) == 3
 
 
+@pytest.mark.slow
 def test_boxes_are_checked_in_little_more_time_than_they_are_read(tmp_path):
     annotation = dict(image_id=1, category_id=1, bbox=[8, 8, 20, 16], area=320, segmentation=[[8, 8, 28, 8, 28, 24]])
     content = dict(

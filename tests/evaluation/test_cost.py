@@ -10,6 +10,7 @@ DETECTOR = str(ROOT / 'configs/mask_rcnn_contm_cityscapes.py')
 
 
 @pytest.mark.parametrize('name', ['conts', 'swin_t', DETECTOR])
+@pytest.mark.slow
 def test_counts_on_the_meta_device_are_those_of_a_real_run(name):
     model = build(name)
     images = torch.rand(1, 3, 50, 90)
@@ -20,6 +21,7 @@ def test_counts_on_the_meta_device_are_those_of_a_real_run(name):
 
 
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+@pytest.mark.slow
 def test_mmengine_counts_as_much():
     model = build('conts')
     images = torch.empty(1, 3, 100, 150, device='meta')
@@ -33,6 +35,7 @@ def test_second_stage_sees_a_thousand_proposals():
     assert [tuple(output.shape) for output in outputs[-3:]] == [(2000, 9), (2000, 32), (100, 8, 28, 28)]
 
 
+@pytest.mark.slow
 def test_every_name_builds():
     assert all(count_parameters(build(name)) > 1e6 for name in BACKBONES)
     assert build('conts+cp').stages[0][0].with_cp and not build('conts').stages[0][0].with_cp

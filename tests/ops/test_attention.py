@@ -102,6 +102,7 @@ def test_flops_are_those_of_the_reference(size):
 
 
 @pytest.mark.parametrize('size', [(14, 14), (23, 37)])
+@pytest.mark.slow
 def test_operators_are_registered_as_torch_expects(size):
     qkv, bias = inputs(2, size, 2, 7, True, torch.float32)
     tests = ('test_schema', 'test_faketensor', 'test_autograd_registration', 'test_aot_dispatch_dynamic')

@@ -43,6 +43,7 @@ def frequencies(tmp_path, split, min_size):
     return {name: large.count(name) for name in large}
 
 
+@pytest.mark.slow
 def test_every_object_of_the_classes_is_cropped(crop, tmp_path):
     crop('--classes', 3, '--min-size', 80)
     classes = (tmp_path / 'crops/classes.txt').read_text().split()

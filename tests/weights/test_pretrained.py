@@ -117,6 +117,7 @@ def test_names_of_data_parallelism_load(tiny, save):
     'kind', ['Pretrained', 'PretrainedInit', 'mmengine.Pretrained', 'mmdet.Pretrained', PretrainedInit]
 )
 @pytest.mark.parametrize('several', [False, True])
+@pytest.mark.slow
 def test_every_spelling_loads_strictly(tiny, save, kind, several):
     def build(path, **settings):
         cfg = dict(type=kind, checkpoint=path)

@@ -1,6 +1,8 @@
 import pytest
 import toy_training
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('number', ['nan', 'inf'])
 @pytest.mark.parametrize('poison', ['loss', 'weights'])

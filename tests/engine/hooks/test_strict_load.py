@@ -3,6 +3,8 @@ import torch
 import toy_training
 from mmengine.runner import Runner
 
+pytestmark = pytest.mark.slow
+
 
 def make_runner(tmp_path, content, **settings):
     torch.save(content, tmp_path / 'weights.pth')
