@@ -88,8 +88,6 @@ def write_constraints(folder: str, torch: Optional[str]) -> Path:
     text = (ROOT / 'constraints.txt').read_text()
     if torch is not None:
         text = re.sub(r'^torch==.*$', f'torch=={torch}', text, flags=re.MULTILINE)
-        if tuple(map(int, torch.split('.')[:2])) < (2, 3):
-            text += 'numpy<2\n'  # Older builds of torch cannot read arrays of numpy 2.
     path = Path(folder, 'constraints.txt')
     path.write_text(text)
     return path
@@ -108,8 +106,8 @@ def install_torch(folder: str) -> List[str]:
     found = ask(READ_TORCH)
     if found is None:
         fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
-    if tuple(map(int, found[0].split('.')[:2])) < (2, 1):
-        fail(f'torch {found[0]} is too old', 'use torch 2.1 or newer, or run this in a new virtual environment')
+    if tuple(map(int, found[0].split('.')[:2])) < (2, 6):
+        fail(f'torch {found[0]} is too old', 'use torch 2.6 or newer, or run this in a new virtual environment')
     print(f'    torch {found[0]}, {f"CUDA {found[1]}" if found[1] else "CPU build"}')
     return found
 
@@ -173,7 +171,7 @@ def install_for_tests(constraints: Path, torch: str) -> None:
     PyPI's torchvision cannot be imported beside a CPU build of torch, and mmengine trains nothing beside a torchvision
     that cannot be imported. The tests alone know how to get along with it.
     """
-    torchvision = f'torchvision==0.{int(torch.split(".")[1]) + 15}.*'  # 0.16 is for torch 2.1, 0.28 for 2.13.
+    torchvision = f'torchvision==0.{int(torch.split(".")[1]) + 15}.*'  # 0.21 is for torch 2.6, 0.28 for 2.13.
     pip_install(*MMPRETRAIN_NEEDS, constraints=constraints)
     options = ['--upgrade', '--no-deps', '--target', str(FOR_TESTS)]
     pip_install(*options, 'mmpretrain', torchvision, constraints=constraints)

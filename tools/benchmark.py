@@ -22,7 +22,7 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -252,10 +252,11 @@ def parse_shape(text: str) -> Tuple[int, ...]:
     return shape
 
 
-def build_named(name: str) -> nn.Module:
+def build_named(name: str) -> Union[nn.Module, Baseline]:
     """Builds a model; errors name it."""
+    backbone, at, commit = name.partition('@')
     with about(name):
-        return build(name)
+        return Baseline(BACKBONES[backbone], commit) if at and backbone in BACKBONES else build(name)
 
 
 def parse_args() -> argparse.Namespace:

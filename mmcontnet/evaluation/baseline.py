@@ -54,12 +54,6 @@ class Baseline:
         """Runs a step, and returns whether all outputs are finite."""
         return self._ask({})
 
-    def close(self) -> None:
-        """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait()
-        self.folder.cleanup()
-
     def _ask(self, question: Dict[str, Any]) -> Any:
         self.process.stdin.write(f'{json.dumps(question)}\n')
         self.process.stdin.flush()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import mlp, patch_attention, tile
+from ..ops import add_tiled, mlp, patch_attention
 from .layers import Linear
 
 
@@ -32,7 +32,7 @@ class AbsolutePosition(nn.Module):
         """Maps (B, H, W, C) to the same with their positions, and no bias of the attention logits."""
         size = self.rows.shape[0]
         patch = torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2)  # (p, p, C)
-        return x + tile(patch, *x.shape[1:3]), None
+        return add_tiled(x, patch), None
 
 
 class RelativePosition(nn.Module):

@@ -5,7 +5,7 @@
 
 from .attention import patch_attention
 from .layers import conv2d, linear, mlp
-from .position import tile
+from .position import add_tiled
 from .strips import in_strips
 
-__all__ = ['conv2d', 'in_strips', 'linear', 'mlp', 'patch_attention', 'tile']
+__all__ = ['add_tiled', 'conv2d', 'in_strips', 'linear', 'mlp', 'patch_attention']

@@ -1,4 +1,4 @@
-"""Repeating what belongs to the pixels of a patch."""
+"""Adding to each pixel of a map what belongs to its place in its patch."""
 
 import torch
 from torch import Tensor
@@ -6,16 +6,19 @@ from torch import Tensor
 from .target import Target, target
 
 
-def tile(patch: Tensor, height: int, width: int) -> Tensor:
-    """Repeats a patch (p, p, C) down and across a map: (height, width, C), cut off at its end."""
-    size = patch.shape[0]
-    if target(patch) in (Target.EXPORT, Target.COMPILER):  # Sizes may be symbols, of which nothing is asked here.
-        return reference_tile(patch, height, width)
-    return patch.repeat(-(-height // size), -(-width // size), 1)[:height, :width]
+def add_tiled(x: Tensor, patch: Tensor) -> Tensor:
+    """Adds a patch (p, p, C), repeated down and across, to maps (B, H, W, C)."""
+    height, width, size = x.shape[1], x.shape[2], patch.shape[0]
+    if target(x) in (Target.EXPORT, Target.COMPILER):  # Sizes may be symbols, of which nothing is asked here.
+        return reference_add_tiled(x, patch)
+    if height % size or width % size:
+        return x + patch.repeat(-(-height // size), -(-width // size), 1)[:height, :width]
+    patches = x.unflatten(2, (-1, size)).unflatten(1, (-1, size))  # (B, down, p, across, p, C)
+    return (patches + patch.unsqueeze(1)).flatten(3, 4).flatten(1, 2)
 
 
-def reference_tile(patch: Tensor, height: int, width: int) -> Tensor:
-    """What :func:`tile` computes, by the place of each row and column in its patch."""
-    rows = torch.arange(height, device=patch.device) % patch.shape[0]
-    columns = torch.arange(width, device=patch.device) % patch.shape[1]
-    return patch[rows][:, columns]
+def reference_add_tiled(x: Tensor, patch: Tensor) -> Tensor:
+    """What :func:`add_tiled` computes, by the place of each row and column in its patch."""
+    rows = torch.arange(x.shape[1], device=x.device) % patch.shape[0]
+    columns = torch.arange(x.shape[2], device=x.device) % patch.shape[1]
+    return x + patch[rows][:, columns]

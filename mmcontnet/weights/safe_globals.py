@@ -28,8 +28,6 @@ def history_buffer_method(owner: Any, name: str) -> Callable:
 
 def register_safe_globals() -> None:
     """Registers what mmengine's checkpoints need and nothing else."""
-    if torch.__version__ < (2, 6):  # There torch.load is not restricted unless asked.
-        return
     scalars = [np.float32, np.float64, np.int64]
     reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     # numpy 2 moved numpy.core to numpy._core; files come from both.

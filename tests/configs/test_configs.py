@@ -50,7 +50,9 @@ def test_trains_from_scratch_as_it_stands(name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     assert cfg.sync_bn == 'torch' and cfg.get('load_from') is None and cfg.model.get('pretrained') is None
     assert cfg.model.backbone.type == 'ConTNet' and 'init_cfg' not in cfg.model.backbone
-    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53] and cfg.model.data_preprocessor.bgr_to_rgb
+    preprocessor = cfg.model.data_preprocessor
+    assert preprocessor.mean == [123.675, 116.28, 103.53] and preprocessor.std == [58.395, 57.12, 57.375]
+    assert preprocessor.bgr_to_rgb
 
 
 @pytest.mark.parametrize('name', CONTNETS)
@@ -59,6 +61,13 @@ def test_keeps_the_recipe_of_its_baseline(name):
     cfg, baseline = (Config.fromfile(ROOT / 'configs' / part) for part in (name, name.replace('_contm', '_r50')))
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'val_evaluator', 'auto_scale_lr'):
         assert cfg.get(key) == baseline.get(key)
+
+
+def test_pspnet_is_built_at_output_stride_8():
+    backbone = MODELS.build(Config.fromfile(ROOT / 'configs/pspnet_contm_cityscapes.py').model.backbone)
+    assert backbone.out_strides == (4, 8, 8, 8)
+    assert [stage[0].conv.dilation for stage in backbone.stages] == [(n, n) for n in (1, 1, 2, 4)]
+    assert [stage[-1].conv.stride for stage in backbone.stages] == [(n, n) for n in (2, 1, 1, 1)]
 
 
 def test_config_text_shows_only_the_difference():

@@ -89,6 +89,24 @@ def test_norms_biases_and_positions_do_not_decay(name, position):
         assert decays[id(value)] == (0 if value.dim() == 1 or '.position.' in key else 0.5), key
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+def test_recipe(name):
+    cfg = load(name)
+    assert cfg.train_cfg.max_epochs == 200 and cfg.auto_scale_lr.base_batch_size == 512
+    assert cfg.train_dataloader.batch_size == 64
+    train, val = (
+        {transform.type: transform for transform in loader.dataset.pipeline}
+        for loader in (cfg.train_dataloader, cfg.val_dataloader)
+    )
+    assert train['RandomResizedCrop'].scale == 224
+    assert (val['ResizeEdge'].scale, val['CenterCrop'].crop_size) == (256, 224)
+    if 'strong' in name:
+        augments = [(augment.type, augment.alpha) for augment in cfg.data_preprocessor.batch_augments.augments]
+        assert augments == [('Mixup', 0.8), ('CutMix', 1.0)]
+        augment = train['RandAugment']
+        assert (augment.magnitude_level, augment.magnitude_std, augment.num_policies) == (9, 0.5, 2)
+
+
 def test_learning_rate():
     cfg = load('conts_imagenet')
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=cfg.optim_wrapper.optimizer.lr)

@@ -12,8 +12,6 @@ from torch.utils.data import TensorDataset
 
 from mmcontnet.weights.safe_globals import history_buffer_method, register_safe_globals
 
-restricted = pytest.mark.skipif(torch.__version__ < (2, 6), reason='torch.load is restricted by default since 2.6')
-
 
 class Model(torch.nn.Linear):
     def __init__(self):
@@ -84,7 +82,6 @@ def save(content, path):
             target.writestr(name, pickled)
 
 
-@restricted
 @pytest.mark.parametrize(
     'content',
     [
@@ -107,7 +104,6 @@ def test_other_pickles_are_refused_and_run_nothing(tmp_path, content):
     assert not mark.exists()
 
 
-@restricted
 def test_allowed_getattr_still_loads(tmp_path):
     save({'method': Calls(getattr, HistoryBuffer, 'mean')}, tmp_path / 'good.pth')
     assert torch.load(tmp_path / 'good.pth', weights_only=True)['method'] is HistoryBuffer.mean
