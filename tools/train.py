@@ -3,7 +3,8 @@
 usage: python tools/train.py CONFIG [--compile] [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume [CHECKPOINT]]
                              [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}] [--traceback]
 
---compile compiles the encoders, for images of all sizes; --traceback shows where an error was raised. All other options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
+--compile compiles the encoders, for images of all sizes; --traceback shows where an error was raised. All other options
+are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 """
 
 import sys

@@ -18,15 +18,15 @@ HAS_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkl
 class Target(Enum):
     """Where a function runs.
 
-    =========  ========================  ============  ========================  ==========  ===========
-    target     attention inside patches  convolution   linear layer              MLP         strips
-    =========  ========================  ============  ========================  ==========  ===========
-    EXPORT     padded                    torch's       torch's                   torch's     no
-    COMPILER   operator                  operator      operator (convolution)    operator    no
-    CPU        operator                  torch's       as a convolution          fused       inference
-    META       operator                  torch's       torch's                   torch's     no
-    OTHER      padded                    torch's       torch's                   torch's     no
-    =========  ========================  ============  ========================  ==========  ===========
+    =========  ========================  ===========  ========================  ====================  =========
+    target     attention inside patches  convolution  linear layer              MLP                   strips
+    =========  ========================  ===========  ========================  ====================  =========
+    EXPORT     padded                    torch's      torch's                   torch's               no
+    COMPILER   operator                  operator     operator (convolution)    operator (inference)  no
+    CPU        rectangles                torch's      as a convolution          GELU fused or again   inference
+    META       operator                  torch's      torch's                   torch's               no
+    OTHER      padded                    torch's      torch's                   torch's               no
+    =========  ========================  ===========  ========================  ====================  =========
 
     An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """
