@@ -75,8 +75,10 @@ class ConTBlock(nn.Module):
             encoded = self.encode(activated)
         if self.conv is None:
             return encoded, None
+        # The convolution comes last, so that its backward pass, which needs most memory, comes first.
+        shortcut = x if self.shortcut is None else self.shortcut(activated)
         output = self.conv(encoded)
-        output += x if self.shortcut is None else self.shortcut(activated)
+        output += shortcut
         return encoded, self.dropout(output)
 
     def encode(self, x: Tensor) -> Tensor:
