@@ -47,7 +47,8 @@ def test_gradients_of_two_processes_are_those_of_one(shapes_folder):
     moved = 0
     for name in filter(lambda name: before[name].is_floating_point(), before):
         gradient = before[name] - one[name]
-        assert torch.dist(before[name] - two[name], gradient) <= 1e-5 * gradient.norm(), name
+        # Sums in another order differ by rounding, up to 1.2e-5 on some processors; a wrong average by a half.
+        assert torch.dist(before[name] - two[name], gradient) <= 1e-4 * gradient.norm(), name
         moved += bool(gradient.any())
     assert moved > 50
 
