@@ -34,13 +34,21 @@ def patch_attention(
         Tensor: (B, H, W, C).
     """
     where = target(qkv)
-    if where in (Target.EXPORT, Target.OTHER) or (dropout and where is not Target.CPU):
+    if where is Target.COMPILER and dropout:
+        return _outside_of_graphs(qkv, heads, patch_size, bias, dropout)
+    if where in (Target.EXPORT, Target.OTHER) or (dropout and where is Target.META):
         return padded_attention(qkv, heads, patch_size, bias, dropout)
     if where is not Target.CPU:
         return torch.ops.mmcontnet.patch_attention(qkv, heads, patch_size, bias)
     if is_inference() or bias is not None or dropout:
         return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
     return RectanglesFunction.apply(qkv, heads, patch_size)
+
+
+@torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
+def _outside_of_graphs(qkv: Tensor, *arguments: Any) -> Tensor:
+    form = attention_by_rectangles if qkv.is_cpu else padded_attention
+    return form(qkv, *arguments)
 
 
 def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:

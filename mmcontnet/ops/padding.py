@@ -1,7 +1,7 @@
 """Attention inside patches by a single call for all of them, smaller ones padded: for GPUs and for exporters."""
 
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -54,4 +54,7 @@ def _padding_tables(height: int, width: int, patch_size: int, device: torch.devi
     return pixels, missing, places
 
 
-_cached_padding_tables = lru_cache(maxsize=64)(_padding_tables)
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # What is kept may be needed in training, too.
+def _cached_padding_tables(*arguments: Any) -> Tuple[Tensor, Tensor, Tensor]:
+    return _padding_tables(*arguments)

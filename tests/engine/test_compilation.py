@@ -32,6 +32,24 @@ def test_compiled_training_has_the_gradients_of_eager(position):
     assert 0 < torch._dynamo.utils.counters['stats']['unique_graphs'] <= 10  # of two encoders
 
 
+@pytest.mark.slow
+def test_compiled_training_with_dropout(monkeypatch):
+    """As ConT-B has it; with torch's own random numbers the gradients are those of eager training."""
+    monkeypatch.setattr('torch._inductor.config.fallback_random', True)
+    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(16, 32, 64, 64), dropouts=(0.1,) * 4)
+    eager = build(arch=arch, out_indices=(0,)).train()
+    compiled = copy.deepcopy(eager)
+    compile_encoders(compiled)
+    for size in SIZES[:3]:
+        images = torch.randn(2, 3, *size)
+        for model in (eager, compiled):
+            torch.manual_seed(1)
+            model.zero_grad()
+            model(images)[0].square().mean().backward()
+        for actual, expected in zip(compiled.parameters(), eager.parameters()):
+            close(actual.grad, expected.grad, 1e-4)
+
+
 def test_model_without_encoders_is_refused():
     with pytest.raises(ValueError, match='nothing to compile'):
         compile_encoders(torch.nn.Linear(2, 2))

@@ -108,3 +108,12 @@ def test_operators_are_registered_as_torch_expects(size):
     tests = ('test_schema', 'test_faketensor', 'test_autograd_registration', 'test_aot_dispatch_dynamic')
     torch.library.opcheck(OPERATORS.patch_attention, (qkv, 2, 7, bias), test_utils=tests)
     torch.library.opcheck(OPERATORS.patch_attention, (qkv, 2, 7, None), test_utils=tests)
+
+
+def test_tables_made_in_inference_mode_serve_training():
+    qkv, _ = inputs(1, (31, 17), 2, 7, False)
+    with torch.inference_mode():
+        expected = padded_attention(qkv, 2, 7)
+    out = padded_attention(qkv, 2, 7)
+    out.sum().backward()
+    torch.testing.assert_close(out, expected.clone())
