@@ -18,7 +18,7 @@ CONFIG = f"""
 _base_ = '{ROOT}/demo/retinanet_conts_shapes.py'
 model = dict(backbone=dict(arch=dict(_delete_=True, width=16, depths=(1, 1, 1, 1), mlp_widths=(8, 8, 8, 8))),
              neck=dict(in_channels=[16, 32, 64, 256]), bbox_head=dict(stacked_convs=1),
-             test_cfg=dict(score_thr=0.0))
+             test_cfg=dict(score_thr=0.0, nms_pre=50, max_per_img=20))
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader

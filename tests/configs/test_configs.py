@@ -1,7 +1,7 @@
 import pytest
 import torch
 from conftest import ROOT
-from helpers import detection_batch, plain_norms, segmentation_batch, train_and_predict
+from helpers import detection_batch, make_light, segmentation_batch, train_and_predict
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
@@ -30,7 +30,7 @@ def test_trains_and_predicts(name, tmp_path):
     else:
         cfg.model.backbone.init_cfg = None
         cfg.model.pop('pretrained', None)
-    plain_norms(cfg.model)
+    make_light(cfg.model)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         if cfg.default_scope == 'mmseg':
             cfg.model.data_preprocessor.size = (64, 128)

@@ -1,7 +1,7 @@
 """ConTNet in the place of ResNet-50 in the detectors and segmentors that the toolboxes ship."""
 
 import pytest
-from helpers import detection_batch, plain_norms, segmentation_batch, train_and_predict
+from helpers import detection_batch, make_light, segmentation_batch, train_and_predict
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope
 
@@ -62,7 +62,7 @@ def put_in_contnet(model, channels=CHANNELS):
         readers = [part for head in heads if head for part in (head if isinstance(head, list) else [head])]
     for reader in readers:
         translate(reader, ('in_channels', 'c1_in_channels'), channels)
-    plain_norms(model)
+    make_light(model)
     model.pop('pretrained', None)
     return model
 

@@ -34,7 +34,7 @@ def test_killed_training_resumes_to_the_same_weights(loop, tmp_path):
     assert process.wait() == 0
     duration = time.time() - began
     moments, kills = random.Random(loop), 0
-    for _ in range(4):
+    for _ in range(3):
         process = start(loop, tmp_path / 'killed')
         time.sleep(moments.uniform(0.1, 0.6) * duration)
         process.kill()
