@@ -19,7 +19,7 @@ lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
 
-$(VENV)/ready: install.py constraints.txt setup.cfg
+$(VENV)/ready: install.py constraints.txt setup.cfg setup.py mmcontnet/ops/csrc/*.cpp
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python install.py --dev
 	touch $@

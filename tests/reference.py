@@ -12,7 +12,7 @@ def randomise(model):
     """Gives parameters and statistics that start as zeros or ones values of their own."""
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_floating_point():
-            nn.init.uniform_(tensor, 0.5, 1.5) if 'running_var' in name else tensor.data.normal_(0, 0.3)
+            nn.init.uniform_(tensor, 0.5, 1.5) if 'running_var' in name else tensor.data.normal_(0, 0.2)
     return model
 
 

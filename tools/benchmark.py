@@ -30,11 +30,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from mmcontnet import memory
 from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
+from mmcontnet.ops import extension
 from mmcontnet.progress import track_progress
 
 WARM_UP = 3
@@ -56,10 +58,15 @@ class Mode(NamedTuple):
 
     def describe(self) -> Dict[str, Any]:
         """What a reader must know to compare, with the machine and its torch."""
+        on_cpu = dict(
+            threads=torch.get_num_threads(),
+            memory='kept' if memory.is_kept() else "by glibc's default",
+            attention="torch's own" if extension.MISSING else 'C++ operator',
+        )
         return dict(
             device=name_device(self.device),
             torch=torch.__version__,
-            threads=torch.get_num_threads(),
+            **(on_cpu if self.device == 'cpu' else {}),
             dtype=str(self.dtype).replace('torch.', ''),
             layout='channels-last' if self.channels_last else 'channels-first',
             execution='compiled' if self.compile else 'eager',
@@ -312,6 +319,8 @@ def main() -> None:
         model.train(mode.train)
         if mode.channels_last:
             model.to(memory_format=torch.channels_last)
+    if args.device == 'cpu':
+        memory.advise()
     product, rate = find_fastest_product(mode.device, mode.dtype)
     setting = dict(mode.describe(), peak=f'{rate / 1e9:.0f} GFLOP/s, {product.name}')
     results = [result for shape in args.shapes for result in compare(args.models, shape, mode, product, args.repeats)]

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
 from ..toolboxes import check_torchvision, find_entry_point, read_config
@@ -58,6 +59,8 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
             options += start_on_cpu()
     if options:
         sys.argv += ['--cfg-options', *options]
+    if get_device() == 'cpu':
+        memory.advise()
     register_whole_files()
     with about(args.config):
         runpy.run_path(str(entry_point), run_name='__main__')

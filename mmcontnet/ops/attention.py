@@ -11,7 +11,9 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from .library import register, register_backward
+from . import extension
+from .extension import attention_by_extension
+from .library import describe, register, register_backward
 from .padding import padded_attention
 from .rectangles import RectanglesFunction, attention_by_rectangles, crop_bias
 from .target import Target, is_inference, target
@@ -40,6 +42,14 @@ def patch_attention(
         return padded_attention(qkv, heads, patch_size, bias, dropout)
     if where is not Target.CPU:
         return torch.ops.mmcontnet.patch_attention(qkv, heads, patch_size, bias)
+    return _attention_on_cpu(qkv, heads, patch_size, bias, dropout)
+
+
+def _attention_on_cpu(
+    qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
+) -> Tensor:
+    if extension.takes(qkv, dropout):
+        return attention_by_extension(qkv, heads, patch_size, bias)
     if is_inference() or bias is not None or dropout:
         return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
     return RectanglesFunction.apply(qkv, heads, patch_size)
@@ -47,7 +57,7 @@ def patch_attention(
 
 @torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
 def _outside_of_graphs(qkv: Tensor, *arguments: Any) -> Tensor:
-    form = attention_by_rectangles if qkv.is_cpu else padded_attention
+    form = _attention_on_cpu if qkv.is_cpu else padded_attention
     return form(qkv, *arguments)
 
 
@@ -72,6 +82,11 @@ def count_flops(qkv: Sequence[int], heads: int, patch_size: int, *args: Any, **k
     batch, height, width, channels = qkv
     pairs = [length // patch_size * patch_size**2 + (length % patch_size) ** 2 for length in (height, width)]
     return 2 * 2 * batch * prod(pairs) * channels // 3
+
+
+def _count_backward_flops(grad: Sequence[int], qkv: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """Two products for each of the forward pass; those that are computed again are not counted."""
+    return 2 * count_flops(qkv, *args)
 
 
 def _backward(
@@ -106,15 +121,28 @@ register(
     'patch_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor',
     padded_attention,
     lambda qkv, *args: qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3),
-    attention_by_rectangles,
+    torch.no_grad()(_attention_on_cpu),
     count_flops,
 )
 register(
     'patch_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)',
     partial(_backward, padded_attention),
     _backward_shapes,
-    partial(_backward, attention_by_rectangles),
-    # Two products for each of the forward pass; those that are computed again are not counted.
-    flops=lambda grad, qkv, *args, **kwargs: 2 * count_flops(qkv, *args),
+    partial(_backward, _attention_on_cpu),
+    _count_backward_flops,
 )
 register_backward('patch_attention', _save, _differentiate)
+if extension.MISSING is None:
+    describe(
+        'cpu_attention',
+        lambda qkv, heads, *args: (
+            qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3),
+            qkv.new_empty(*qkv.shape[:3], heads, 2),
+        ),
+        count_flops,
+    )
+    describe(
+        'cpu_attention_backward',
+        lambda grad, qkv, softmax, *args: _backward_shapes(grad, qkv, *args),
+        lambda grad, qkv, softmax, *args, **kwargs: _count_backward_flops(grad, qkv, *args),
+    )

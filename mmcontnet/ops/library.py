@@ -30,6 +30,11 @@ def register(
     _LIBRARY.impl(name, function, 'CompositeExplicitAutograd')
     if cpu is not None:
         _LIBRARY.impl(name, cpu, 'CPU')
+    describe(name, fake, flops)
+
+
+def describe(name: str, fake: Callable, flops: Optional[Callable] = None) -> None:
+    """Tells torch of an operator, here or in C++, what :func:`register` says of ``fake`` and ``flops``."""
     torch.library.register_fake(f'mmcontnet::{name}', fake, lib=_LIBRARY)
     if flops is not None:
         register_flop_formula(getattr(torch.ops.mmcontnet, name))(flops)

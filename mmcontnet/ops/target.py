@@ -23,7 +23,7 @@ class Target(Enum):
     =========  ========================  ===========  ========================  ====================  =========
     EXPORT     padded                    torch's      torch's                   torch's               no
     COMPILER   operator                  operator     operator (convolution)    operator (inference)  no
-    CPU        rectangles                torch's      as a convolution          GELU fused or again   inference
+    CPU        C++ or rectangles         torch's      as a convolution          GELU fused or again   inference
     META       operator                  torch's      torch's                   torch's               no
     OTHER      padded                    torch's      torch's                   torch's               no
     =========  ========================  ===========  ========================  ====================  =========
