@@ -6,8 +6,6 @@ from typing import Any, Callable, Dict, Tuple, Union
 from .arguments import check, integer, rate, several
 
 NUM_STAGES = 4
-
-
 POSITIVE = range(1, 1 << 16)
 
 

@@ -88,7 +88,7 @@ def _of_image(image: Tensor, x: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(*x.shape[:3], image.shape[1])
 
 
-# The functions below are what operators run. They do not ask for the target: while one thread compiles, torch tells all
+# The functions below are what operators run. They do not ask for the target: while one thread exports, torch tells all
 # threads that they do.
 
 

@@ -16,7 +16,8 @@ def padded_attention(
     """:func:`patch_attention` by a single call for all patches, with the missing pixels of smaller ones masked."""
     batch, height, width, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
     exporting = target(qkv) is Target.EXPORT
-    tables = _padding_tables if exporting else _cached_padding_tables
+    # Under torch's simulations, as of memory, tensors are of classes of their own, and tables are not for keeping.
+    tables = _padding_tables if exporting or type(qkv) is not Tensor else _cached_padding_tables
     pixels, missing, places = tables(height, width, patch_size, qkv.device)
     patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)
     patches = patches.reshape(batch * missing.shape[0], patch_size**2, 3, heads, channels // heads)

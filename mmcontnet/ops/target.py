@@ -5,6 +5,7 @@ from typing import Tuple, Union
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 # Before torch 2.7 an exporter says that it compiles.
 _is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
@@ -42,14 +43,14 @@ def target(x: Tensor) -> Target:
     """Where what takes ``x`` runs."""
     if _is_exporting() or torch.jit.is_tracing():
         return Target.EXPORT
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_dynamo_compiling():  # is_compiling() would hold in all threads while one compiles.
         return Target.COMPILER
     return {'cpu': Target.CPU, 'meta': Target.META}.get(x.device.type, Target.OTHER)
 
 
 def is_inference() -> bool:
-    """Whether no backward pass follows."""
-    return not torch.is_grad_enabled()
+    """Whether no derivatives are wanted, backward or forward."""
+    return not torch.is_grad_enabled() and forward_ad._current_level < 0
 
 
 def autocast(x: Tensor, *others: Union[Tensor, None]) -> Tuple[Union[Tensor, None], ...]:

@@ -31,7 +31,6 @@ _NAMES = (
     (r'^fc\.', 'head.fc.'),
 )
 
-
 # At least; a whole file is not built from a few names.
 _WEIGHTS_OF_A_BLOCK = 20
 _CLASSIFIER = ('head.fc.weight', 'head.fc.bias')

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -117,3 +118,10 @@ def test_tables_made_in_inference_mode_serve_training():
     out = padded_attention(qkv, 2, 7)
     out.sum().backward()
     torch.testing.assert_close(out, expected.clone())
+
+
+def test_tables_of_a_simulation_are_not_kept():
+    with FakeTensorMode():
+        padded_attention(torch.empty(1, 19, 27, 48), 2, 7)
+    qkv, _ = inputs(1, (19, 27), 2, 7, False)
+    torch.testing.assert_close(padded_attention(qkv, 2, 7), reference_attention(qkv, 2, 7))

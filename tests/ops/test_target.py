@@ -1,0 +1,27 @@
+import copy
+
+import pytest
+import torch
+import torch.autograd.forward_ad as forward_ad
+from reference import build, close
+
+from mmcontnet.ops import mlp
+
+
+def test_a_network_trains_while_another_thread_compiles(tiny, monkeypatch):
+    """Of which torch tells all threads."""
+    alone = build(**tiny)
+    beside = copy.deepcopy(alone)
+    images = torch.randn(2, 3, 50, 70)
+    sum(out.square().sum() for out in alone(images)).backward()
+    monkeypatch.setattr(torch.compiler, '_is_compiling_flag', True)
+    sum(out.square().sum() for out in beside(images)).backward()
+    for actual, expected in zip(beside.parameters(), alone.parameters()):
+        close(actual.grad, expected.grad)
+
+
+def test_no_derivative_is_lost_in_inference():
+    """The fused layers of inference know none."""
+    x, *layers = torch.randn(1, 4, 5, 16), torch.randn(24, 16), torch.randn(24), torch.randn(16, 24), torch.randn(16)
+    with torch.no_grad(), forward_ad.dual_level(), pytest.raises(NotImplementedError, match='jvp'):
+        mlp(forward_ad.make_dual(x, torch.ones_like(x)), *layers)
