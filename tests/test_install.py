@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -46,14 +47,14 @@ def machine(monkeypatch, tmp_path):
 )
 def test_operators_are_built_for_the_torch_found(machine, torch, with_nvcc, cpu_ops, force_cuda):
     calls, cuda_home = machine
-    install.install_mmcv(None, [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
+    install.install_mmcv(Path('constraints.txt'), [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
     assert [(env['MMCV_WITH_OPS'], env['FORCE_CUDA']) for _, env in calls] == [('1', force_cuda)]
 
 
 def test_gpu_without_nvcc_says_what_to_do(machine):
     calls, _ = machine
     with pytest.raises(install.Failure) as failure:
-        install.install_mmcv(None, ['2.13.0', '12.8', '1', NO_NVCC], False)
+        install.install_mmcv(Path('constraints.txt'), ['2.13.0', '12.8', '1', NO_NVCC], False)
     assert all(word in str(failure.value) for word in ('nvcc', 'toolkit 12.8', 'CUDA_HOME', '--cpu-ops'))
     assert not calls
 

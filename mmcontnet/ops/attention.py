@@ -57,8 +57,7 @@ def _attention_on_cpu(
 
 @torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
 def _outside_of_graphs(qkv: Tensor, *arguments: Any) -> Tensor:
-    form = _attention_on_cpu if qkv.is_cpu else padded_attention
-    return form(qkv, *arguments)
+    return patch_attention(qkv, *arguments)
 
 
 def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
