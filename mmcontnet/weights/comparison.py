@@ -57,8 +57,9 @@ def _find_problem(name: str, expected: Tensor, found: Any) -> Tuple[str, str]:
     """The kind of the problem, empty where the weight fits, and what was found."""
     if not isinstance(found, Tensor):
         return 'no tensors', f'({type(found).__name__})'
-    if found.is_meta or found.is_quantized or found.layout is not torch.strided:
-        return 'no dense tensors', f'({"meta" if found.is_meta else "quantized" if found.is_quantized else "sparse"})'
+    kind = _find_other_kind(found)
+    if kind:
+        return 'no dense tensors', f'({kind})'
     if found.shape != expected.shape:
         return RESHAPED, f'{tuple(found.shape)} for {tuple(expected.shape)}'
     if _family(found.dtype) != _family(expected.dtype):
@@ -70,8 +71,18 @@ def _find_problem(name: str, expected: Tensor, found: Any) -> Tuple[str, str]:
     return '', ''
 
 
+def _find_other_kind(found: Tensor) -> str:
+    """What a tensor is that does not hold a number in memory for each of its elements; empty where it does."""
+    if found.is_meta or found.is_quantized or found.is_nested:
+        return 'meta' if found.is_meta else 'quantized' if found.is_quantized else 'nested'
+    if found.layout is not torch.strided:
+        return 'sparse'
+    return 'expanded' if found.nbytes > found.untyped_storage().nbytes() else ''
+
+
 def _family(dtype: torch.dtype) -> str:
     """Types between which a conversion keeps the numbers, up to rounding."""
     if dtype.is_floating_point or dtype.is_complex:
-        return 'floating' if dtype.is_floating_point else 'complex'
+        # Of 8 bits and fewer torch cannot compare all numbers.
+        return 'complex' if dtype.is_complex else 'floating' if dtype.itemsize > 1 else 'narrow'
     return 'bool' if dtype is torch.bool else 'integer'

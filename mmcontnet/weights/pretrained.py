@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
 
 from .comparison import LEFT_OVER, compare, format_problems
 from .reading import get_state_dict, read_checkpoint
@@ -27,11 +29,11 @@ def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, 
     for cfg in cfgs:
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise ValueError(f'init_cfg is {init_cfg!r}; expected {EXAMPLE}, another initializer, or a list of them')
-        kind = cfg['type']
-        if kind is PretrainedInit or str(kind).rpartition('.')[2] in ('Pretrained', 'PretrainedInit'):
+        if _loads(cfg):
             _check_fields(cfg)
             pretrained.append({key: value for key, value in cfg.items() if key != 'type'})
         else:
+            _check_initializer(cfg)
             others.append(cfg)
     return pretrained, others
 
@@ -73,14 +75,35 @@ def is_official(state_dict: Dict[str, Any]) -> bool:
     return any('.ConTBlock' in str(key) for key in state_dict)
 
 
+def _loads(cfg: Dict[str, Any]) -> bool:
+    kind = cfg.get('type')
+    return kind is PretrainedInit or str(kind).rpartition('.')[2] in ('Pretrained', 'PretrainedInit')
+
+
+def _check_initializer(cfg: Dict[str, Any]) -> None:
+    overrides = cfg.get('override') or []
+    for override in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
+        if isinstance(override, dict) and _loads(override):
+            raise ValueError(f'init_cfg: an override loads no weights; give the whole backbone {EXAMPLE}')
+    try:
+        WEIGHT_INITIALIZERS.build({key: value for key, value in cfg.items() if key != 'override'})
+    except Exception as error:  # Initializers raise anything.
+        raise ValueError(f'init_cfg is {cfg!r}; expected {EXAMPLE} or another initializer: {error!r}') from error
+
+
 def _check_fields(cfg: Dict[str, Any]) -> None:
-    unknown = sorted(set(cfg) - {'type', 'checkpoint', 'prefix', 'map_location'})
+    unknown = sorted(set(cfg) - {'type', 'checkpoint', 'prefix', 'map_location'}, key=str)
     if unknown:
         raise ValueError(f'init_cfg has unknown fields {unknown}; expected {EXAMPLE}')
-    if not isinstance(cfg.get('checkpoint'), (str, Path)):
+    if not (isinstance(cfg.get('checkpoint'), (str, Path)) and str(cfg['checkpoint'])):
         raise ValueError(f'init_cfg: checkpoint is {cfg.get("checkpoint")!r}; expected a path or a URL: {EXAMPLE}')
     if not isinstance(cfg.get('prefix', ''), (str, type(None))):
         raise ValueError(f'init_cfg: prefix is {cfg["prefix"]!r}; expected a string: {EXAMPLE}')
+    device = cfg.get('map_location')
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        raise ValueError(f'init_cfg: map_location is {device!r}; expected a device that is there: {error}') from error
 
 
 # The convolutions that end a block, and the blocks themselves.

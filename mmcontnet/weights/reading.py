@@ -1,7 +1,9 @@
 """The one reader of checkpoints, for mmengine too: it runs no code that is in a file, and names the file in errors."""
 
 import errno
+import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Union
 
@@ -35,10 +37,11 @@ def read_checkpoint(source: Union[str, Path], map_location: Any = 'cpu') -> Dict
             checkpoint = load_state_dict_from_url(source, map_location=map_location, weights_only=True)
         else:
             with get_local_path(source) as path:
+                _check_file(Path(path))
                 checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # A damaged file makes torch raise anything.
         # Torch's own message advises to run what is in the file.
-        raise ValueError(f'{source} cannot be read as a checkpoint of PyTorch: {_explain(error)}') from None
+        raise ValueError(f'{source} cannot be read as a checkpoint of PyTorch: {_explain(error, source)}') from None
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{source} holds {_describe(checkpoint)}; expected a dict of weights')
     return checkpoint
@@ -60,7 +63,10 @@ def get_state_dict(checkpoint: Dict[str, Any], source: Union[str, Path]) -> Dict
     for name in weights:
         if not isinstance(name, str):
             raise ValueError(f'{source}: a weight is called {name!r}; expected strings as names')
-    return {re.sub(r'^module\.', '', name): weight for name, weight in weights.items()}
+    plain = {re.sub(r'^module\.', '', name): weight for name, weight in weights.items()}
+    if len(plain) < len(weights):
+        raise ValueError(f"{source}: weights are there both with and without the prefix 'module.'; keep one of each")
+    return plain
 
 
 def register_reading() -> None:
@@ -71,12 +77,33 @@ def register_reading() -> None:
     )
 
 
-def _explain(error: Exception) -> str:
+def _check_file(path: Path) -> None:
+    """Refuses what would make torch wait, or fill the memory.
+
+    Raises:
+        OSError: There is no such file, or it is no regular one.
+    """
+    if not path.is_file():
+        path.stat()
+        raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if path.is_dir() else 'it is no regular file', str(path))
+    with open(path, 'rb') as file:
+        compressed = zipfile.is_zipfile(file) and any(
+            part.compress_type != zipfile.ZIP_STORED for part in zipfile.ZipFile(file).infolist()
+        )
+    if compressed:
+        raise OSError(errno.EINVAL, 'its archive is compressed, which torch.save never does', str(path))
+
+
+def _explain(error: Exception, source: str) -> str:
     """Why a file cannot be read, without torch's advice."""
     if isinstance(error, FileNotFoundError):
         return 'there is no such file'
-    if isinstance(error, OSError) and error.errno in (errno.EISDIR, errno.EACCES):
-        return error.strerror
+    of_system = isinstance(error, OSError) and (error.filename or error.errno != errno.EINVAL)  # Which damage causes.
+    if of_system or isinstance(error, ImportError):  # Of the file system, the web or the client of a storage.
+        return getattr(error, 'strerror', None) or str(error)
+    scheme = source.partition('://')[0]
+    if scheme != source and isinstance(error, KeyError):
+        return f'no storage is known whose addresses begin with {scheme}://'
     message = str(error)
     if 'TorchScript' in message:
         return 'it is a TorchScript archive; expected what torch.save writes of a dict of weights'

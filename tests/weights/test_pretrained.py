@@ -145,6 +145,14 @@ def test_every_spelling_loads_strictly(tiny, save, kind, several):
         (dict(type='Pretrained', checkpoint=['a.pth']), "checkpoint is ['a.pth']"),
         (dict(type='Pretrained', checkpoint='a.pth', prefix=3), 'prefix is 3'),
         (dict(type='Pretrained', checkpoint='a.pth', strict=True), "unknown fields ['strict']"),
+        ({'type': 'Pretrained', 'checkpoint': 'a.pth', 3: 1, 'x': 2}, "unknown fields [3, 'x']"),
+        (dict(type='Pretrained', checkpoint=''), "checkpoint is ''"),
+        (dict(type='Pretrained', checkpoint='a.pth', map_location='gpu0'), "map_location is 'gpu0'"),
+        (dict(type='Pretrained', checkpoint='a.pth', map_location=[0]), 'map_location is [0]'),
+        *((dict(type=kind), f'init_cfg is {dict(type=kind)}') for kind in ('pretrained', '', None, 3)),
+        (dict(type='Kaiming', layer='Conv2d', foo=1), 'foo'),
+        (dict(type='Constant', val=1, override=dict(type='Pretrained', name='stem')), 'an override loads no weights'),
+        (dict(type='Constant', val=1, override=[dict(type='mmdet.Pretrained')]), 'an override loads no weights'),
     ],
 )
 def test_wrong_init_cfg_is_named(tiny, init_cfg, words):

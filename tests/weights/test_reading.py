@@ -1,5 +1,8 @@
+import os
 import pickle
 import tarfile
+import zipfile
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -28,10 +31,23 @@ class Malicious:
         return open, (str(self.mark), 'w')
 
 
+def write_compressed(path):
+    torch.save({'a': torch.zeros(1000)}, path)
+    with zipfile.ZipFile(path) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+
+
 # How the file is written, and words of the message.
 FILES = {
     'missing': (lambda path: None, 'there is no such file'),
     'folder': (lambda path: path.mkdir(), 'Is a directory'),
+    'link to itself': (lambda path: path.symlink_to(path), 'Too many levels of symbolic links'),
+    'pipe': (os.mkfifo, 'it is no regular file'),
+    'device': (lambda path: path.symlink_to('/dev/zero'), 'it is no regular file'),
+    'compressed': (write_compressed, 'its archive is compressed'),
     'empty': (lambda path: path.touch(), 'it is empty, damaged or of another format'),
     'text': (lambda path: path.write_text('weights'), 'it is empty, damaged or of another format'),
     'digit': (lambda path: path.write_text('e'), 'it is empty, damaged or of another format'),
@@ -89,7 +105,32 @@ def test_paths_and_urls(tmp_path, monkeypatch):
         assert calls.pop() == (source, True)
 
 
-@pytest.mark.parametrize('content, words', [({'state_dict': [1]}, 'state_dict is list'), ({1: 2}, 'is called 1')])
+@pytest.mark.parametrize(
+    'source, words',
+    [
+        ('nowhere://a.pth', 'no storage is known whose addresses begin with nowhere://'),
+        ('http://example.org/a.pth', 'name or service not known'),
+        (f'{__file__}/a.pth', 'Not a directory'),
+        ('x' * 999, 'File name too long'),
+    ],
+)
+def test_what_cannot_be_reached_is_not_called_damaged(source, words, monkeypatch):
+    def fail(*_, **__):
+        raise URLError('name or service not known')
+
+    monkeypatch.setattr('mmcontnet.weights.reading.load_state_dict_from_url', fail)
+    with pytest.raises(ValueError, match=f'{words}>?$'):
+        read_checkpoint(source)
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ({'state_dict': [1]}, 'state_dict is list'),
+        ({1: 2}, 'is called 1'),
+        ({'a': 1, 'module.a': 2}, "with and without the prefix 'module.'"),
+    ],
+)
 def test_what_is_no_state_dict(content, words):
     with pytest.raises(ValueError, match=f'^file.pth: .*{words}'):
         get_state_dict(content, 'file.pth')
