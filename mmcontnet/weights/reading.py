@@ -16,6 +16,8 @@ from torch.hub import load_state_dict_from_url
 from .safe_globals import register_safe_globals
 
 WEB = ('http://', 'https://')
+# Of what is in an archive to the archive itself; torch.save compresses nothing, TorchScript a little.
+LARGEST_RATIO = 10
 
 
 def read_checkpoint(source: Union[str, Path], map_location: Any = 'cpu') -> Dict[str, Any]:
@@ -86,12 +88,11 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         path.stat()
         raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if path.is_dir() else 'it is no regular file', str(path))
-    with open(path, 'rb') as file:
-        compressed = zipfile.is_zipfile(file) and any(
-            part.compress_type != zipfile.ZIP_STORED for part in zipfile.ZipFile(file).infolist()
-        )
-    if compressed:
-        raise OSError(errno.EINVAL, 'its archive is compressed, which torch.save never does', str(path))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > LARGEST_RATIO * path.stat().st_size:
+            raise OSError(errno.EINVAL, f'it is compressed and would take {size / 2**20:.0f} MiB', str(path))
 
 
 def _explain(error: Exception, source: str) -> str:

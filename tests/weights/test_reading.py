@@ -32,7 +32,7 @@ class Malicious:
 
 
 def write_compressed(path):
-    torch.save({'a': torch.zeros(1000)}, path)
+    torch.save({'a': torch.zeros(10**6)}, path)
     with zipfile.ZipFile(path) as source:
         parts = {name: source.read(name) for name in source.namelist()}
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as target:
@@ -47,7 +47,7 @@ FILES = {
     'link to itself': (lambda path: path.symlink_to(path), 'Too many levels of symbolic links'),
     'pipe': (os.mkfifo, 'it is no regular file'),
     'device': (lambda path: path.symlink_to('/dev/zero'), 'it is no regular file'),
-    'compressed': (write_compressed, 'its archive is compressed'),
+    'compressed': (write_compressed, 'it is compressed and would take 4 MiB'),
     'empty': (lambda path: path.touch(), 'it is empty, damaged or of another format'),
     'text': (lambda path: path.write_text('weights'), 'it is empty, damaged or of another format'),
     'digit': (lambda path: path.write_text('e'), 'it is empty, damaged or of another format'),
