@@ -4,7 +4,6 @@ python demo/shapes.py data/coco
 python demo/shapes.py data/cityscapes --layout cityscapes
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
@@ -14,6 +13,8 @@ import numpy as np
 from drawing import fill, texture
 from pycocotools import mask as coco_mask
 from streets import write_cityscapes
+
+from mmcontnet.commands import command, command_parser, non_negative_int, output_folder
 
 CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
@@ -98,11 +99,17 @@ def write_coco(root: Path, seed: int = 0) -> None:
         (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
 
 
-if __name__ == '__main__':
+@command
+def main() -> None:
+    """Reads the arguments."""
     writers = {'coco': write_coco, 'cityscapes': write_cityscapes}
-    parser = argparse.ArgumentParser(description='Writes a small drawn data set.')
-    parser.add_argument('root', type=Path, help='folder to write to')
+    parser = command_parser(__doc__)
+    parser.add_argument('root', type=output_folder, help='folder to write to')
     parser.add_argument('--layout', choices=writers, default='coco', help='shapes or streets (default: coco)')
-    parser.add_argument('--seed', type=int, default=0, help='equal seeds give equal data')
+    parser.add_argument('--seed', type=non_negative_int, default=0, help='equal seeds give equal data (default: 0)')
     args = parser.parse_args()
     writers[args.layout](args.root, args.seed)
+
+
+if __name__ == '__main__':
+    main()

@@ -5,7 +5,6 @@ import functools
 import logging
 import os
 import sys
-import textwrap
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +56,21 @@ def describe(error: BaseException) -> str:
         message = str(error.args[0])
     if 'Original Traceback' in message:  # Of a worker that loads data.
         message = message.strip().splitlines()[-1]
-    message = textwrap.shorten(message, LONGEST_MESSAGE, placeholder=' ...')
+    message = one_line(message)
     if message and _is_explained(error):
         return message
     return f'{type(error).__name__}: {message} (--traceback shows where)'
+
+
+def one_line(text: str) -> str:
+    """A text on one line, cut where it is long."""
+    text = ' '.join(text[: 2 * LONGEST_MESSAGE].split())
+    return printable(text) if len(text) <= LONGEST_MESSAGE else f'{printable(text[:LONGEST_MESSAGE])} ...'
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey or cannot print; names in files may hold anything."""
+    return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _is_explained(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Union, get_args, get_origin, get_type_hints
 
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.runner import Runner
 
 from .commands import about, describe
@@ -41,6 +42,8 @@ def read_config(path: str, options: Dict[str, Any] = {}, import_custom_modules: 
             option names no part of it, or a part is of a type that mmengine's runner cannot take.
     """
     with about(path):
+        if Path(path).suffix != '.py' and not isinstance(load(path), dict):
+            raise ValueError('it holds something else than names with values')
         try:
             cfg = Config.fromfile(path, import_custom_modules=import_custom_modules)
         except ModuleNotFoundError as error:

@@ -54,6 +54,7 @@ HINT = ' (--traceback shows where)'
         (lambda: {}['a'], f'KeyError: a{HINT}'),
         (lambda: fail(RuntimeError('two\n  lines')), f'RuntimeError: two lines{HINT}'),
         (lambda: fail(ValueError()), f'ValueError: {HINT}'),
+        (lambda: fail(ValueError('a\x1b[2J\ud800b')), rf'ValueError: a\x1b[2J\ud800b{HINT}'),
         (
             lambda: fail(KeyError('In worker 0.\nOriginal Traceback (...):\nIndexError: 3')),
             f'KeyError: IndexError: 3{HINT}',
@@ -66,7 +67,8 @@ def test_errors_are_one_line(end, action, message):
 
 
 def test_long_messages_are_cut(end):
-    assert len(end(lambda: fail(RuntimeError('word ' * 10_000)))) < 2000
+    for text in ('word ' * 10_000, 'w' * 10_000):
+        assert 1500 < len(end(lambda text=text: fail(RuntimeError(text)))) < 2000
 
 
 def test_interruption_is_status_130(end, capsys):
@@ -215,7 +217,9 @@ def test_configs_that_cannot_be_read_are_named(folder, content, message):
     assert 'config.py' in str(error.value) and message in str(error.value) and '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('name, content', [('a.json', '{'), ('a.json', '[1]'), ('a.yaml', 'a: [1')])
+@pytest.mark.parametrize(
+    'name, content', [('a.json', '{'), ('a.json', '[1]'), ('a.json', 'null'), ('a.yaml', ''), ('a.yaml', 'a: [1')]
+)
 def test_other_files_that_are_no_configs_are_named(folder, name, content):
     Path(name).write_text(content)
     with pytest.raises(ValueError, match=name):

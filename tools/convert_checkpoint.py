@@ -17,13 +17,13 @@ from mmcontnet.weights.reading import read_checkpoint
 def main() -> None:
     """Reads, converts and writes."""
     parser = command_parser(__doc__)
-    parser.add_argument('src', type=Path, help='the checkpoint of the release')
+    parser.add_argument('src', help='the checkpoint of the release')
     parser.add_argument('dst', type=Path, help='the file to write')
     parser.add_argument('--force', action='store_true', help='overwrite DST')
     args = parser.parse_args()
-    prepare(args.src, args.dst, args.force)
+    prepare(Path(args.src), args.dst, args.force)
     checkpoint = read_checkpoint(args.src)
-    with about(str(args.src)):
+    with about(args.src):
         state_dict = convert_official(checkpoint)
         settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
     with whole_file(args.dst) as file:

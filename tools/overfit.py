@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmcontnet.commands import about, add_cfg_options, command, command_parser, config_file, fraction, positive_int
-from mmcontnet.toolboxes import check_options, check_torchvision, read_config
+from mmcontnet.toolboxes import check_options, check_torchvision, check_types, read_config
 
 NEEDS = (
     'overfitting needs a detector of mmdet, with CocoDataset and its pipeline as train_dataloader.dataset, a '
@@ -101,6 +101,7 @@ def main() -> None:
         check_torchvision(cfg)
         cfg = overfit_config(cfg, args.images, args.epochs, args.size)
         cfg.merge_from_dict(args.cfg_options)
+        check_types(cfg)
         runner = Runner.from_cfg(cfg)
         hook = StopAtMark(args.ap50)
         runner.register_hook(hook)

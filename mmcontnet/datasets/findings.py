@@ -5,6 +5,7 @@ from typing import Any, Callable, Generator, List, NamedTuple, Optional, Tuple, 
 
 from mmengine.dataset import BaseDataset
 
+from ..commands import printable
 from ..progress import track_progress
 
 T = TypeVar('T')
@@ -19,8 +20,8 @@ class Finding(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The detail without what a terminal would obey or cannot print; names in files may hold anything."""
-        return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in self.detail[:1000])
+        """The detail as it is printed."""
+        return printable(self.detail[:1000])
 
 
 class Source(NamedTuple):

@@ -25,6 +25,8 @@ class Baseline:
     """
 
     def __init__(self, cfg: Dict[str, Any], commit: str) -> None:
+        if commit.startswith('-'):  # Git would take it for an option.
+            raise ValueError(f'there is no commit {commit!r} in {ROOT}')
         archive = subprocess.run(['git', 'archive', commit, 'mmcontnet'], cwd=ROOT, capture_output=True)
         if archive.returncode:
             raise ValueError(f'there is no commit {commit!r} in {ROOT}: {archive.stderr.decode().strip()}')

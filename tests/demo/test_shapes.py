@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import shapes
 from pycocotools.coco import COCO
+from tool_runner import run_tool
 
 
 @pytest.fixture
@@ -43,3 +44,15 @@ def test_seed_and_split_decide(write):
         assert path.read_bytes() != (other / path.relative_to(first)).read_bytes()
     train, val = (json.loads((first / f'annotations/instances_{split}.json').read_text()) for split in shapes.COUNTS)
     assert train['annotations'][0]['bbox'] != val['annotations'][0]['bbox']
+
+
+@pytest.mark.parametrize(
+    'arguments, status, message',
+    [
+        ([__file__], 2, 'is no folder'),
+        ([f'{__file__}/a'], 1, 'Not a directory'),
+        (['a', '--seed', '-1'], 2, "'-1' is no integer from 0"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments, status, message):
+    assert message in run_tool('demo/shapes.py', *arguments, status=status)[1].splitlines()[-1]

@@ -94,3 +94,5 @@ def test_row_is_added_to_a_file_without_a_final_line_break(tmp_path):
 def test_names_do_not_break_the_table(tmp_path):
     text = render_results([measured('a|b.py', 'c|d.pth', {'mIoU': 2.0})])
     assert r'| a\|b | measured, c\|d.pth | 2.00 |' in text
+    text = render_results([measured('a\x1b[2J.py', 'b\0\ud800', {'mIoU': 2.0})])
+    assert r'| a\x1b[2J | measured, b\x00\ud800 | 2.00 |' in text

@@ -134,6 +134,7 @@ def test_numbers_that_are_not_finite_stop_it():
     [
         (['--models', 'contx'], "there is no model 'contx'; expected one of contti, conts"),
         (['--models', 'configs/_base_/contnet.py'], 'sets no model'),
+        (['--models', 'conts@--output=mark'], "there is no commit '--output=mark'"),
         (['--models', 'mmnothing::a.py'], 'mmnothing is not installed'),
         (['--shapes', '3x224x224'], "'3x224x224' is no shape of images; expected Bx3xHxW"),
         (['--shapes', '1x3x0x64'], 'is no shape of images'),

@@ -96,6 +96,7 @@ OVERFIT = [
     ('tiny.py --size 1.5', USAGE, 'argument --size'),
     ('tiny.py --ap50 nan', USAGE, "'nan' is no number from 0 to 1"),
     ('tiny.py --cfg-options modle.x=3', ERROR, 'did you mean model?'),
+    ('tiny.py --cfg-options train_dataloader=3', ERROR, 'train_dataloader is 3; expected a dict'),
     ('empty.py', ERROR, 'empty.py: overfitting needs a detector of mmdet'),
     ('syntax.py', ERROR, 'syntax.py: SyntaxError'),
     *[
@@ -104,6 +105,7 @@ OVERFIT = [
     ],
 ]
 CONVERT = [
+    ('nowhere://a.pth new.pth', ERROR, 'nowhere://a.pth cannot be read'),
     ('text.ckpt new.pth', ERROR, 'text.ckpt cannot be read as a checkpoint'),
     ('weights.pth new.pth', ERROR, 'weights.pth: '),
     ('official.pth official.pth --force', ERROR, 'official.pth is SRC itself'),
