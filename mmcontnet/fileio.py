@@ -1,10 +1,11 @@
 """Files that are written whole or not at all."""
 
 import errno
+import glob
 import os
+import platform
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO, Iterator, Union
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -15,7 +16,8 @@ def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """Opens a file for writing that replaces ``path`` once it is complete.
 
     Until then it has a name of its own that ends in ``.part``. If writing fails or is interrupted, that file is removed
-    and ``path`` stays as it was. A link stays a link; the file that it points to is replaced.
+    and ``path`` stays as it was; what a killed process left is removed by the next that writes ``path``. A link stays a
+    link; the file that it points to is replaced.
 
     Args:
         path (str | Path): The file to write; its folder exists.
@@ -27,7 +29,8 @@ def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
         OSError: It cannot be written.
     """
     path = os.path.realpath(path)
-    unfinished = Path(f'{path}.{os.getpid()}.part')  # Processes of one run may write the same file.
+    _remove_leftovers(path)
+    unfinished = _name_unfinished(path)
     try:
         with open(unfinished, 'wb') as file:
             yield file
@@ -47,15 +50,34 @@ def check_writable(path: Union[str, Path]) -> None:
     path = os.path.realpath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, 'it is a folder', path)
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
+    if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(errno.ENOENT, 'its folder does not exist', path)
     if os.path.lexists(path) and not os.path.isfile(path):
         raise OSError(errno.EINVAL, 'it is no regular file', path)
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, 'it is read-only', path)
-    with NamedTemporaryFile(dir=folder, prefix=f'{name}.'):
-        pass
+    unfinished = _name_unfinished(path)
+    try:
+        unfinished.touch()
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _name_unfinished(path: str) -> Path:
+    return Path(f'{path}.{platform.node()}.{os.getpid()}.part')  # Processes of one run may write the same file.
+
+
+def _remove_leftovers(path: str) -> None:
+    """Removes the unfinished files of this machine whose processes are gone."""
+    for leftover in glob.glob(f'{glob.escape(f"{path}.{platform.node()}")}.*.part'):
+        process = leftover.split('.')[-2]
+        if os.name == 'posix' and process.isdecimal():
+            try:
+                os.kill(int(process), 0)  # No signal, merely a question.
+            except ProcessLookupError:
+                Path(leftover).unlink(missing_ok=True)
+            except (OSError, OverflowError):
+                pass  # It runs and is another user's, or no process has such a number.
 
 
 class WholeBackend(LocalBackend):

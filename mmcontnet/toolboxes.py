@@ -26,7 +26,7 @@ OTHER_KEYS = (
     'tta_model',
     'tta_pipeline',
 )
-CONTAINERS = {dict: 'a dict', list: 'a list'}
+CHECKED = {dict: 'a dict', list: 'a list', str: 'a string', bool: 'True or False'}
 
 
 def read_config(path: str, options: Dict[str, Any] = {}, import_custom_modules: bool = True) -> Config:
@@ -73,7 +73,7 @@ def check_options(cfg: Config, options: Iterable[str]) -> None:
 
 
 def check_types(cfg: Config) -> None:
-    """Refuses parts of a config that are not the dicts or lists that mmengine's runner is annotated with.
+    """Refuses parts of a config that are not what mmengine's runner is annotated with.
 
     Raises:
         ValueError: There is one.
@@ -81,9 +81,11 @@ def check_types(cfg: Config) -> None:
     for name, hint in get_type_hints(Runner.__init__).items():
         # Optional[Union[DataLoader, Dict]] is {DataLoader, dict, NoneType}.
         types = {get_origin(part) or part for part in (get_args(hint) if get_origin(hint) is Union else [hint])}
-        expected = [description for container, description in CONTAINERS.items() if container in types]
+        expected = [description for kind, description in CHECKED.items() if kind in types]
         if list in types:
             types.add(tuple)
+        if str in types:
+            types.add(type(None))  # The toolboxes' scripts set what is None.
         if expected and name in cfg and not isinstance(cfg[name], tuple(types)):
             raise ValueError(f'{name} is {cfg[name]!r}; expected {" or ".join(expected)}')
 

@@ -1,7 +1,9 @@
 import argparse
 import os
+import subprocess
 import sys
 from pathlib import Path
+from platform import node
 
 import pytest
 from mmengine.config import Config
@@ -181,6 +183,20 @@ def test_files_are_written_whole_or_not_at_all(folder, error):
     assert Path('file.py').read_text() == 'new' and not list(folder.glob('*.part'))
 
 
+def test_leftovers_of_killed_processes_are_removed(folder):
+    with subprocess.Popen(['true']) as gone:
+        pass
+    mine, dead, foreign, odd = (
+        Path(f'file.py.{name}.part')
+        for name in (f'{node()}.{os.getppid()}', f'{node()}.{gone.pid}', f'elsewhere.{gone.pid}', f'{node()}.x')
+    )
+    for path in (mine, dead, foreign, odd):
+        path.touch()
+    with whole_file('file.py') as file:
+        file.write(b'new')
+    assert [path.exists() for path in (mine, dead, foreign, odd)] == [True, False, True, True]
+
+
 def test_links_stay_links(folder):
     Path('link').symlink_to('file.py')
     check_writable('link')
@@ -205,6 +221,9 @@ CONFIGS = {
     'custom_hooks = dict()': 'custom_hooks is {}; expected a list',
     'default_hooks = []': 'default_hooks is []; expected a dict',
     "param_scheduler = 'x'": "param_scheduler is 'x'; expected a dict or a list",
+    'load_from = 3': 'load_from is 3; expected a string',
+    "resume = 'no'": "resume is 'no'; expected True or False",
+    'work_dir = None': 'work_dir is None; expected a string',
     'env_cfg = None': 'env_cfg is None; expected a dict',
 }
 
@@ -227,7 +246,9 @@ def test_other_files_that_are_no_configs_are_named(folder, name, content):
 
 
 def test_configs_that_mmengine_takes_pass():
-    content = dict(model={}, custom_hooks=[], param_scheduler=[{}], default_hooks=None, val_evaluator={}, load_from=3)
+    content = dict(
+        model={}, custom_hooks=[], param_scheduler=[{}], default_hooks=None, val_evaluator={}, load_from=None
+    )
     check_types(Config(content))
 
 

@@ -100,7 +100,7 @@ def add_hooks(cfg: Config, hooks: Sequence[str]) -> list:
     """Changes to a config that add hooks where it has none of their types, as KEY=VALUE."""
     present = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
     types = [hook.get('type') for hook in present if isinstance(hook, dict)]
-    names = {getattr(kind, '__name__', kind) for kind in types}
+    names = {str(getattr(kind, '__name__', kind)).rpartition('.')[2] for kind in types}  # Without the scope.
     options = [f'default_hooks.{hook}.type={hook}' for hook in hooks if hook not in names]
     # mmengine merges nothing into None, which is a way to have its own default hooks.
     return ['default_hooks._delete_=True', *options] if cfg.get('default_hooks', {}) is None else options

@@ -33,7 +33,7 @@ def read_checkpoint(source: Union[str, Path], map_location: Any = 'cpu') -> Dict
     Raises:
         ValueError: There is no such file, it is damaged or of another format, it would run code, or it holds no dict.
     """
-    source = str(source)
+    source = str(source) or "''"
     try:
         if source.startswith(WEB):
             checkpoint = load_state_dict_from_url(source, map_location=map_location, weights_only=True)

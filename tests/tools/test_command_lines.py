@@ -79,6 +79,7 @@ TEST = [
     ('weights.pth tiny.py', USAGE, "'weights.pth' is no config"),
     ('syntax.py weights.pth', ERROR, 'syntax.py: SyntaxError'),
     ('tiny.py text.ckpt', ERROR, 'text.ckpt cannot be read as a checkpoint'),
+    ("tiny.py ''", ERROR, "'' cannot be read as a checkpoint"),
     ('tiny.py half.pth', ERROR, 'half.pth cannot be read as a checkpoint'),
     ('tiny.py list.ckpt', ERROR, 'list.ckpt holds list'),
     ('tiny.py folder.py', ERROR, 'folder.py cannot be read as a checkpoint'),
@@ -192,7 +193,9 @@ def test_help_needs_no_config_and_runs_nothing():
     assert 'usage:' in run_tool('demo/run.py', '--help')[0]
 
 
-@pytest.mark.parametrize('line', ['custom_hooks = []', 'default_hooks = None', ''])
+@pytest.mark.parametrize(
+    'line', ['custom_hooks = []', 'default_hooks = None', "custom_hooks = [dict(type='mmengine.FiniteHook')]", '']
+)
 def test_training_has_its_hooks_whatever_the_config(runners, line):
     Path('own.py').write_text(f"_base_ = 'tiny.py'\n{line}")
     run_tool('tools/train.py', 'own.py', '--work-dir', 'own')
