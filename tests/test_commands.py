@@ -223,7 +223,7 @@ CONFIGS = {
     "param_scheduler = 'x'": "param_scheduler is 'x'; expected a dict or a list",
     'load_from = 3': 'load_from is 3; expected a string',
     "resume = 'no'": "resume is 'no'; expected True or False",
-    'work_dir = None': 'work_dir is None; expected a string',
+    'work_dir = 3': 'work_dir is 3; expected a string',
     'env_cfg = None': 'env_cfg is None; expected a dict',
 }
 
@@ -249,7 +249,7 @@ def test_configs_that_mmengine_takes_pass():
     content = dict(
         model={}, custom_hooks=[], param_scheduler=[{}], default_hooks=None, val_evaluator={}, load_from=None
     )
-    check_types(Config(content))
+    check_types(Config({**content, 'load_from': None, 'work_dir': None}))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Looks at the data of a config for what would break training or evaluation, or spoil it in silence."""
 
+import inspect
 import re
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -8,7 +9,8 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATA_SAMPLERS, DATASETS, METRICS, DefaultScope, Registry
+from torch.utils.data import DataLoader
 
 from .classification import check_classification
 from .coco import check_coco
@@ -17,6 +19,8 @@ from .segmentation import check_segmentation, check_unused_maps
 
 CHECKS = {'mmdet': check_coco, 'mmseg': check_segmentation, 'mmpretrain': check_classification}
 HEADS = re.compile(r'\b(bbox_head|mask_head|decode_head|auxiliary_head|head)\b')
+# What mmengine and torch know of a loader.
+LOADER_KEYS = {'num_batch_per_epoch', *inspect.signature(DataLoader).parameters}
 MOST_WORKERS = 64  # Each holds a whole image.
 
 
@@ -62,12 +66,13 @@ def _check_splits(cfg: Config, pool: ThreadPool) -> Findings:
         if loader is None:
             continue
         dataset = loader.get('dataset') if isinstance(loader, dict) else loader
+        yield from guard(_check_loader(loader, metrics, split), 'Loader cannot be checked', split)
         if (dataset, metrics) in seen:
             continue
         seen.append((dataset, metrics))
         levels = yield from attempt(partial(_levels, dataset), 'Data set cannot be built', split)
         for config in levels or []:
-            source = yield from _build(split, config, metrics)
+            source = yield from guard(_build(split, config, metrics), 'Data set cannot be built', split)
             if source is None:
                 continue
             sources.append(source)
@@ -78,6 +83,33 @@ def _check_splits(cfg: Config, pool: ThreadPool) -> Findings:
         yield Finding('Config has no data', f'{cfg.filename}: no train_dataloader, val_dataloader or test_dataloader')
     yield from guard(check_unused_maps(sources), 'Label maps cannot be listed', str(cfg.filename))
     yield from _check_folders(sources)
+
+
+def _check_loader(loader: Any, metrics: Any, split: str) -> Findings:
+    """What reads the data set and measures on it, as far as it can be checked without the data."""
+    if not isinstance(loader, dict):
+        return
+    yield from (
+        Finding('Loader has an unknown part', f'{split}_dataloader.{key}') for key in sorted(set(loader) - LOADER_KEYS)
+    )
+    for key, least in (('batch_size', 1), ('num_workers', 0)):
+        value = loader.get(key, least)
+        if not (type(value) is int and value >= least) and not (key == 'batch_size' and value is None):
+            detail = f'{split}_dataloader.{key} is {value!r:.80}; expected an integer from {least}'
+            yield Finding('Loader has a number that is out of range', detail)
+    for key in ('sampler', 'batch_sampler'):
+        yield from _check_type(DATA_SAMPLERS, loader.get(key), f'{split}_dataloader.{key}')
+    for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
+        yield from _check_type(METRICS, metric, f'{split}_evaluator')
+
+
+def _check_type(registry: Registry, config: Any, where: str) -> Findings:
+    """Whether the registry knows the type that a config names."""
+    if isinstance(config, dict):
+        kind = config.get('type')
+        with registry.switch_scope_and_registry(config.get('_scope_')) as scoped:
+            if (isinstance(kind, str) and scoped.get(kind) is None) or kind is None:
+                yield Finding('Type is unknown', f'{where}.type is {kind!r:.80}')
 
 
 def _levels(config: dict) -> List[dict]:
@@ -97,6 +129,7 @@ def _build(split: str, config: dict, metrics: Any) -> Findings[Source]:
         built = yield from attempt(partial(Compose, [transform]), 'Transform cannot be built', f'{split}: {name}')
         transforms += built.transforms if built else []
     if _inside(config):
+        yield from _check_type(DATASETS, config, f'{split}: wrapper')
         return None
     build = partial(DATASETS.build, {**config, 'pipeline': [], 'lazy_init': True, 'serialize_data': False})
     dataset = yield from attempt(build, 'Data set cannot be built', f'{split}: {config.get("type")}')

@@ -85,6 +85,46 @@ CONFIGS = {
         'Transform cannot be built',
         ['val: 7'],
     ),
+    'pipeline that is a number': (
+        lambda d: d.cfg.val_dataloader.dataset.update(pipeline=7),
+        'Data set cannot be built',
+        ['val'],
+    ),
+    'unknown wrapper': (
+        lambda d: d.cfg.train_dataloader.dataset.update(type='RepeatData'),
+        'Type is unknown',
+        ['train: wrapper.type', 'RepeatData'],
+    ),
+    'no parts': (
+        lambda d: setattr(d.cfg.train_dataloader, 'dataset', dict(type='ConcatDataset', datasets=[])),
+        'Data set cannot be built',
+        ['train: ConcatDataset'],
+    ),
+    'unknown part of a loader': (
+        lambda d: d.cfg.train_dataloader.update(batch_sizee=3),
+        'Loader has an unknown part',
+        ['train_dataloader.batch_sizee'],
+    ),
+    'no images in a batch': (
+        lambda d: d.cfg.train_dataloader.update(batch_size=0),
+        'Loader has a number that is out of range',
+        ['train_dataloader.batch_size is 0'],
+    ),
+    'half a worker': (
+        lambda d: d.cfg.val_dataloader.update(num_workers=0.5),
+        'Loader has a number that is out of range',
+        ['val_dataloader.num_workers is 0.5'],
+    ),
+    'unknown sampler': (
+        lambda d: d.cfg.train_dataloader.update(sampler=dict(type='RandomSample')),
+        'Type is unknown',
+        ['train_dataloader.sampler.type', 'RandomSample'],
+    ),
+    'unknown metric': (
+        lambda d: d.cfg.val_evaluator.update(type='CocoaMetric'),
+        'Type is unknown',
+        ['val_evaluator.type', 'CocoaMetric'],
+    ),
     'metrics that are a number': (
         lambda d: d.cfg.merge_from_dict(dict(val_evaluator=3)),
         'Metrics cannot be read',
