@@ -3,6 +3,11 @@
 Run by ``make demo``. Everything is written to work_dirs/demo.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import json
 import subprocess
 import time

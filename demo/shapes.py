@@ -4,11 +4,16 @@ python demo/shapes.py data/coco
 python demo/shapes.py data/cityscapes --layout cityscapes
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-import cv2
+import mmcv
 import numpy as np
 from drawing import fill, texture
 from pycocotools import mask as coco_mask
@@ -92,7 +97,7 @@ def write_coco(root: Path, seed: int = 0) -> None:
         for image_id in range(1, count + 1):
             picture, shapes = draw(rng)
             name = f'{image_id:06d}.jpg'
-            cv2.imwrite(str(root / split / name), picture)
+            mmcv.imwrite(picture, str(root / split / name))  # It raises errors, which OpenCV's does not.
             images.append(dict(id=image_id, file_name=name, height=HEIGHT, width=WIDTH))
             annotations += annotate(shapes, image_id, len(annotations) + 1)
         content = dict(images=images, annotations=annotations, categories=categories)

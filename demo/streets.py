@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
 import cv2
+import mmcv
 import numpy as np
 from cityscapesscripts.helpers.annotation import Annotation
 from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
@@ -116,7 +117,7 @@ def write_annotations(regions: List[Region], stem: str) -> None:
     annotation.fromJsonFile(polygons)
     # json2instanceImg would write an image of 32 bits, which Pillow 13 refuses.
     instances = np.array(createInstanceImage(annotation, 'ids'), np.uint16)
-    cv2.imwrite(f'{stem}_instanceIds.png', instances)
+    mmcv.imwrite(instances, f'{stem}_instanceIds.png')
 
 
 def write_cityscapes(root: Path, seed: int = 0) -> None:
@@ -135,7 +136,7 @@ def write_cityscapes(root: Path, seed: int = 0) -> None:
         for number in track(range(count), split):
             picture, regions = draw_street(rng)
             image, annotations = (f'{folder}/{city}_{number:06d}_000019_{folder.parts[-3]}' for folder in folders)
-            cv2.imwrite(f'{image}.png', picture)
+            mmcv.imwrite(picture, f'{image}.png')
             write_annotations(regions, annotations)
     convert = ['mim', 'run', 'mmdet', 'cityscapes', str(root), '--out-dir', str(root / 'annotations')]
     subprocess.run(convert, check=True)

@@ -4,6 +4,7 @@ import argparse
 import functools
 import logging
 import os
+import signal
 import sys
 import traceback
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         shows_traceback = '--traceback' in sys.argv
         try:
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # As scripts set it for their imports.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             main()
             sys.stdout.flush()
         except KeyboardInterrupt:

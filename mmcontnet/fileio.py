@@ -37,6 +37,9 @@ def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        error.filename = error.filename or path  # Python does not say which file a full disk is about.
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

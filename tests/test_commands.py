@@ -1,11 +1,13 @@
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from platform import node
 
 import pytest
+from conftest import ROOT
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
@@ -76,6 +78,29 @@ def test_long_messages_are_cut(end):
 def test_interruption_is_status_130(end, capsys):
     assert end(lambda: fail(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == 'Interrupted\n'
+
+
+SCRIPTS = [*(ROOT / 'tools').glob('*.py'), ROOT / 'demo/run.py', ROOT / 'demo/shapes.py']
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda script: script.stem)
+def test_interruption_of_the_imports_is_quiet(script, tmp_path):
+    for name in ('numpy', 'torch', 'mmcv', 'mmengine', 'mmcontnet', 'matplotlib', 'rich'):
+        (tmp_path / f'{name}.py').write_text('import os, signal\nos.kill(os.getpid(), signal.SIGINT)')
+    result = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # Ignored where tests run in background.
+    )
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, b'')
+
+
+def test_interruption_during_a_command_is_handled_again(monkeypatch):
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    monkeypatch.setattr(sys, 'argv', ['tool'])
+    command(lambda: None)()
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 @pytest.mark.parametrize('status', [0, 2, 'text'])

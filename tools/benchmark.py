@@ -10,6 +10,11 @@ does meets all of them alike.
 Compare the ratios; times differ from machine to machine and from hour to hour.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import argparse
 import json
 import math

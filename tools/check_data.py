@@ -5,6 +5,11 @@
 It ends with status 1 where training or evaluation would break or use something wrong.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import os
 import sys
 

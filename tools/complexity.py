@@ -6,6 +6,11 @@ Classifiers are counted on images of 224x224, detectors and segmentors from thei
 does: backbone, neck and heads, the second stage on 1000 proposals (masks: 100), no auxiliary head.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import json
 import warnings
 from importlib.util import find_spec

@@ -3,6 +3,12 @@
 python tools/convert_checkpoint.py SRC DST
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -26,8 +32,10 @@ def main() -> None:
     with about(args.src):
         state_dict = convert_official(checkpoint)
         settings = ', '.join(f'{name}={value!r}' for name, value in infer_settings(state_dict).items())
+    content = BytesIO()  # Written at once, since torch says of a full disk that a position is wrong.
+    torch.save(dict(state_dict=state_dict), content)
     with whole_file(args.dst) as file:
-        torch.save(dict(state_dict=state_dict), file)
+        file.write(content.getbuffer())
     print(f'{len(state_dict)} weights written to {args.dst}')
     print(f'The backbone is ConTNet({settings}).')
     print(

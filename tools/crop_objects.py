@@ -6,6 +6,11 @@ Of the classes with objects in both train2017 and val2017, those with the most i
 OUT/val are what mmpretrain's datasets read; OUT/classes.txt lists the classes. OUT appears when it is complete.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import os
 from collections import Counter
 from pathlib import Path

@@ -3,6 +3,11 @@
 python tools/render_results.py FILE
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 from mmcontnet.commands import command, command_parser, existing_file
 from mmcontnet.evaluation.results import read_results, render_results
 

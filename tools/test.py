@@ -7,6 +7,11 @@ usage: python tools/test.py CONFIG CHECKPOINT [--table FILE] [--work-dir DIR] [-
 All other options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
 """
 
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
+
 import sys
 
 from mmcontnet.commands import command, command_parser, output_file

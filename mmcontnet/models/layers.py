@@ -44,7 +44,7 @@ def build_norm(norm_cfg: Dict[str, Any], channels: int) -> nn.Module:
             trial = build_norm_layer(norm_cfg, channels)[1].eval()
             finite = trial(torch.zeros(1, channels, 2, 2)).isfinite().all()
         momentum = getattr(trial, 'momentum', None)
-        if not finite or not trial.eps >= 0 or not (momentum is None or 0 <= momentum <= 1):
+        if not finite or not 0 < trial.eps < float('inf') or not (momentum is None or 0 <= momentum <= 1):
             raise ValueError(f'eps is {trial.eps!r}, momentum is {momentum!r}')
         return build_norm_layer(norm_cfg, channels)[1]
     except Exception as error:  # Norms raise anything.

@@ -346,7 +346,7 @@ def test_wrong_arguments(settings, words):
             for kind, settings in [
                 *((kind, {}) for kind in ('LN', 'BN1d', 'BN3d', 'IN3d', 'nowhere', None)),
                 *(('GN', dict(num_groups=groups)) for groups in (0, -1, 7, 2.0)),
-                *(('BN', dict(eps=eps)) for eps in (-1e-5, 'small', float('nan'))),
+                *(('BN', dict(eps=eps)) for eps in (-1e-5, 0, 'small', float('nan'), float('inf'))),
                 *(('BN', dict(momentum=momentum)) for momentum in (2, -0.1, 'none')),
                 ('BN', dict(groups=2)),
             ]

@@ -1,5 +1,6 @@
 """What users type wrong, on a data set of a few drawn shapes: one line that names it, and nothing broken behind it."""
 
+import errno
 import os
 import runpy
 import shlex
@@ -19,7 +20,7 @@ from mmengine.runner import Runner
 from test_end_to_end import CONFIG
 from tool_runner import run_tool
 
-from mmcontnet import toolboxes
+from mmcontnet import fileio, toolboxes
 from mmcontnet.weights.reading import read_checkpoint
 
 pytestmark = pytest.mark.e2e
@@ -216,6 +217,17 @@ def test_existing_file_is_overwritten_by_force():
     Path('old.pth').write_text('old')
     run_tool('tools/convert_checkpoint.py', 'official.pth', 'old.pth', '--force')
     assert 'state_dict' in read_checkpoint('old.pth')
+
+
+def test_interrupted_conversion_leaves_the_old_file(monkeypatch):
+    def fail(file):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    Path('old.pth').write_text('old')
+    monkeypatch.setattr(fileio.os, 'fsync', fail)
+    _, errors = run_tool('tools/convert_checkpoint.py', 'official.pth', 'old.pth', '--force', status=1)
+    assert errors.splitlines()[-1].endswith('old.pth: No space left on device')
+    assert Path('old.pth').read_text() == 'old' and not list(Path().glob('*.part'))
 
 
 def test_overfit_evaluates_on_its_training_images(runners):

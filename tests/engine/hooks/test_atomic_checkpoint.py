@@ -55,11 +55,17 @@ def test_empty_pointer_without_checkpoints_goes(tmp_path):
 
 @pytest.mark.slow
 def test_best_checkpoint_is_one_file(tmp_path, monkeypatch):
-    scores = iter(range(100))
-    monkeypatch.setattr(toy_training.Nothing, 'compute_metrics', lambda self, results: dict(zero=next(scores)))
+    counts = []
+
+    def compute_metrics(self, results):
+        counts.append(len(list(tmp_path.glob('best_*'))))
+        return dict(zero=len(counts))
+
+    monkeypatch.setattr(toy_training.Nothing, 'compute_metrics', compute_metrics)
     config = toy_training.make_config('iterations', tmp_path)
     config.default_hooks.checkpoint.update(save_best='zero', rule='greater')
     Runner.from_cfg({**config, 'experiment_name': tmp_path.name}).train()
+    assert counts == [0, 1, 1, 1, 1, 1]
     assert [path.name for path in tmp_path.glob('best_*')] == ['best_zero_iter_12.pth']
     torch.load(tmp_path / 'best_zero_iter_12.pth', weights_only=True)
 
