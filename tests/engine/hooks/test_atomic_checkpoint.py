@@ -54,7 +54,9 @@ def test_empty_pointer_without_checkpoints_goes(tmp_path):
 
 
 @pytest.mark.slow
-def test_best_checkpoint_is_one_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize('interval', [3, 100])
+def test_best_checkpoint_is_one_file(tmp_path, monkeypatch, interval):
+    """Also before the first of the other checkpoints."""
     counts = []
 
     def compute_metrics(self, results):
@@ -63,7 +65,7 @@ def test_best_checkpoint_is_one_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(toy_training.Nothing, 'compute_metrics', compute_metrics)
     config = toy_training.make_config('iterations', tmp_path)
-    config.default_hooks.checkpoint.update(save_best='zero', rule='greater')
+    config.default_hooks.checkpoint.update(save_best='zero', rule='greater', interval=interval)
     Runner.from_cfg({**config, 'experiment_name': tmp_path.name}).train()
     assert counts == [0, 1, 1, 1, 1, 1]
     assert [path.name for path in tmp_path.glob('best_*')] == ['best_zero_iter_12.pth']
