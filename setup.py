@@ -4,6 +4,7 @@ They are left out where torch cannot be imported, as in pip's isolated builds, a
 then computes by torch's own operators.
 """
 
+from glob import glob
 from typing import Any, Dict
 
 from setuptools import setup
@@ -17,8 +18,8 @@ def extension() -> Dict[str, Any]:
         return {}
     module = CppExtension(
         'mmcontnet.ops._C',
-        ['mmcontnet/ops/csrc/patch_attention.cpp'],
-        depends=['mmcontnet/ops/csrc/matrix.h'],
+        sorted(glob('mmcontnet/ops/csrc/*.cpp')),
+        depends=glob('mmcontnet/ops/csrc/*.h'),
         extra_compile_args=['-O3', '-g0', '-fopenmp', '-Wno-psabi'],
         optional=True,
     )

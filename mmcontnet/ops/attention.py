@@ -48,7 +48,7 @@ def patch_attention(
 def _attention_on_cpu(
     qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
 ) -> Tensor:
-    if extension.takes(qkv, dropout):
+    if extension.takes(qkv) and not dropout:
         return attention_by_extension(qkv, heads, patch_size, bias)
     if is_inference() or bias is not None or dropout:
         return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)

@@ -1,4 +1,4 @@
-"""Attention inside patches by a C++ operator, on CPUs, where this package was built with it (csrc/)."""
+"""Attention inside patches and GELU by C++ operators, on CPUs, where this package was built with them (csrc/)."""
 
 from typing import Any, Optional, Tuple
 
@@ -6,19 +6,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .library import describe
 from .target import is_inference
 
 try:
     from . import _C  # noqa: F401 (registers the operators)
 
+    describe('cpu_gelu', lambda x, out: None)
+    describe('cpu_gelu_backward', lambda x, grad: None)
     MISSING: Optional[str] = None
 except ImportError as error:
-    MISSING = str(error)  # Why there is no operator.
+    MISSING = str(error)  # Why there are no operators.
 
 
-def takes(qkv: Tensor, dropout: float) -> bool:
-    """Whether the operator computes attention of ``qkv``."""
-    return MISSING is None and qkv.dtype == torch.float32 and not dropout
+def takes(x: Tensor) -> bool:
+    """Whether the operators compute functions of ``x``."""
+    return MISSING is None and x.dtype == torch.float32
 
 
 def attention_by_extension(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
@@ -46,3 +49,22 @@ class ExtensionFunction(torch.autograd.Function):
         *kept, bias = ctx.saved_tensors
         grad_qkv, grad_bias = torch.ops.mmcontnet.cpu_attention_backward(grad, *kept, ctx.heads, ctx.patch_size, bias)
         return grad_qkv, None, None, None if bias is None else grad_bias
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Exact GELU of a contiguous tensor."""
+    out = torch.empty_like(x)
+    torch.ops.mmcontnet.cpu_gelu(x, out)
+    return out
+
+
+def gelu_(x: Tensor) -> Tensor:
+    """:func:`gelu` in place."""
+    torch.ops.mmcontnet.cpu_gelu(x, x)
+    return x
+
+
+def gelu_backward_(grad: Tensor, x: Tensor) -> Tensor:
+    """Multiplies ``grad``, contiguous as ``x``, by the derivative of GELU at ``x``."""
+    torch.ops.mmcontnet.cpu_gelu_backward(x, grad)
+    return grad

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
+from . import extension
 from .library import register, register_backward
 from .target import FUSES_GELU, HAS_BFLOAT16, Target, autocast, is_inference, target
 
@@ -170,7 +171,20 @@ def _count_convolution_flops(
     return conv_flop_count(image, kernel, out_shape)
 
 
+def _gelu(x: Tensor) -> Tensor:
+    return extension.gelu(x) if extension.takes(x) else F.gelu(x)
+
+
+def _gelu_backward_(grad: Tensor, x: Tensor) -> Tensor:
+    """In place, since this is the largest of all gradients."""
+    if extension.takes(x):
+        return extension.gelu_backward_(grad, x)
+    return torch.ops.aten.gelu_backward.grad_input(grad, x, grad_input=grad)
+
+
 def _gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if extension.takes(x):
+        return extension.gelu_(linear_as_convolution(x, weight, bias))
     known = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and HAS_BFLOAT16)
     if not (FUSES_GELU and torch.backends.mkldnn.enabled and known and x.numel()):
         return F.gelu(linear_as_convolution(x, weight, bias))
@@ -208,7 +222,7 @@ class MLPFunction(torch.autograd.Function):
         """Applies the layers."""
         hidden = linear_as_convolution(x, weight1, bias1)
         ctx.save_for_backward(x, hidden, weight1, weight2)
-        return linear_as_convolution(F.gelu(hidden), weight2, bias2)
+        return linear_as_convolution(_gelu(hidden), weight2, bias2)
 
     @staticmethod
     @once_differentiable
@@ -217,11 +231,10 @@ class MLPFunction(torch.autograd.Function):
         x, hidden, weight1, weight2 = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         first = any(wanted[:3])
-        grad_hidden, *second = _linear_backward(grad, F.gelu(hidden), weight2, [first, *wanted[3:]])
+        grad_hidden, *second = _linear_backward(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
         if not first:
             return None, None, None, *second
-        # In place, since this is the largest of all gradients.
-        torch.ops.aten.gelu_backward.grad_input(grad_hidden, hidden, grad_input=grad_hidden)
+        grad_hidden = _gelu_backward_(grad_hidden, hidden)
         return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second
 
 

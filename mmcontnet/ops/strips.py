@@ -2,7 +2,6 @@
 
 from typing import Callable
 
-import torch
 from torch import Tensor
 
 from .target import Target, is_inference, target
@@ -30,7 +29,13 @@ def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, multiple: int) ->
     height, width = x.shape[1:3]
     images = max(1, CACHED_TOKENS // (height * width))
     rows = max(1, CACHED_TOKENS // (width * multiple)) * multiple
-    if len(x) <= images and height <= rows:
+    if not len(x) or (len(x) <= images and height <= rows):
         return function(x)
-    strips = [torch.cat([function(strip) for strip in group.split(rows, 1)], 1) for group in x.split(images)]
-    return torch.cat(strips)
+    out = None
+    for first in range(0, len(x), images):
+        for top in range(0, height, rows):
+            strip = function(x[first : first + images, top : top + rows])
+            if out is None:
+                out = strip.new_empty(*x.shape[:3], strip.shape[3])
+            out[first : first + images, top : top + rows] = strip
+    return out

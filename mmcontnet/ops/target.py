@@ -24,12 +24,13 @@ class Target(Enum):
     =========  ========================  ===========  ========================  ====================  =========
     EXPORT     padded                    torch's      torch's                   torch's               no
     COMPILER   operator                  operator     operator (convolution)    operator (inference)  no
-    CPU        C++ or rectangles         torch's      as a convolution          GELU fused or again   inference
+    CPU        C++, or rectangles        torch's      as a convolution          GELU in C++           inference
     META       operator                  torch's      torch's                   torch's               no
     OTHER      padded                    torch's      torch's                   torch's               no
     =========  ========================  ===========  ========================  ====================  =========
 
-    An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
+    An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers. Where
+    there is no C++, oneDNN fuses GELU in inference.
     """
 
     EXPORT = auto()  # torch.export, torch.onnx and torch.jit.trace: runs where this package is not installed

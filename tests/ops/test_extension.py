@@ -1,4 +1,4 @@
-"""The C++ operator against the plain form, in float32."""
+"""The C++ operators against plain forms, in float32."""
 
 import copy
 import os
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from reference import build, close
 
-from mmcontnet.ops import extension, patch_attention
+from mmcontnet.ops import extension, mlp, patch_attention
 from mmcontnet.ops.attention import reference_attention
 
 pytestmark = pytest.mark.skipif(extension.MISSING is not None, reason=f'no C++ operator: {extension.MISSING}')
@@ -46,7 +47,7 @@ def test_operator_equals_the_reference(shape, with_bias):
         [None if x is None else x.to(dtype).requires_grad_() for x in (qkv, bias)]
         for dtype in (torch.float32, torch.float64)
     )
-    assert extension.takes(qkv, 0.0)
+    assert extension.takes(qkv)
     out = patch_attention(leaves[0], heads, size, leaves[1])
     exact = reference_attention(exact_leaves[0], heads, size, exact_leaves[1])
     assert out.shape == exact.shape
@@ -92,6 +93,31 @@ def test_second_derivatives_are_refused():
     (gradient,) = torch.autograd.grad(patch_attention(qkv, 2, 7).square().sum(), qkv, create_graph=True)
     with pytest.raises(RuntimeError, match='once_differentiable'):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize('count', [0, 1, 7, 100_003])
+def test_gelu_and_its_gradient(count):
+    x = torch.linspace(-12, 12, count)
+    exact = x.double().requires_grad_()
+    expected = F.gelu(exact)
+    (derivative,) = torch.autograd.grad(expected.sum(), exact)
+    out, grad = extension.gelu(x), extension.gelu_backward_(torch.ones_like(x), x)
+    assert ((out - expected).abs() <= 4e-7 * x.abs()).all() and ((grad - derivative).abs() <= 4e-7).all()
+    assert torch.equal(extension.gelu_(x.clone()), out)
+
+
+def test_mlp_equals_the_plain_one():
+    """With parameters of which some need no gradient."""
+    arguments = [torch.randn(shape) for shape in ((2, 5, 7, 24), (40, 24), (40,), (24, 40), (24,))]
+    leaves = [argument.requires_grad_() for argument in arguments[:2]]
+    exact = [argument.detach().double() for argument in arguments]
+    exact_leaves = [argument.requires_grad_() for argument in exact[:2]]
+    out = mlp(*arguments)
+    expected = F.linear(F.gelu(F.linear(exact[0], *exact[1:3])), *exact[3:])
+    close(out, expected.float(), 3e-6)
+    gradient = torch.randn_like(out)
+    for found, wanted in zip(differentiate(out, leaves, gradient), differentiate(expected, exact_leaves, gradient)):
+        close(found, wanted.float(), 3e-6)
 
 
 @pytest.mark.parametrize('capability', CAPABILITIES)

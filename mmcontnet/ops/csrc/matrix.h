@@ -1,50 +1,8 @@
-// Vectors of LANES floats, and products of matrices in registers. Written once, for all instruction sets: the compiler
-// makes the code for that of the function into which these are inlined.
+// Products of matrices in registers.
 
 #pragma once
 
-#include <cstring>
-
-#define INLINE static inline __attribute__((always_inline))
-
-template <int LANES>
-struct Vectors {
-  typedef float Floats __attribute__((vector_size(4 * LANES)));
-  typedef int Ints __attribute__((vector_size(4 * LANES)));
-};
-
-template <class V>
-INLINE V load(const float* from) {
-  V vector;
-  std::memcpy(&vector, from, sizeof(V));
-  return vector;
-}
-
-template <class V>
-INLINE void store(float* to, V vector) {
-  std::memcpy(to, &vector, sizeof(V));
-}
-
-// exp(x) of x <= 88, to 2 units in the last place; about 1e-38 below -87. NaN stays NaN.
-template <int LANES>
-INLINE typename Vectors<LANES>::Floats exponential(typename Vectors<LANES>::Floats x) {
-  using V = typename Vectors<LANES>::Floats;
-  using I = typename Vectors<LANES>::Ints;
-  const V lowest = V{} - 87.0f;
-  x = x < lowest ? lowest : x;
-  // x = n log 2 + r with |r| <= log(2) / 2: adding 1.5 * 2^23 leaves the integer n in the last bits of the sum.
-  const V shifted = x * 1.44269504f + 12582912.0f;
-  const V n = shifted - 12582912.0f;
-  const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  V p = V{} + 1.98756915e-4f;
-  p = p * r + 1.39819995e-3f;
-  p = p * r + 8.33345190e-3f;
-  p = p * r + 4.16657960e-2f;
-  p = p * r + 1.66666655e-1f;
-  p = p * r + 5.00000012e-1f;
-  p = p * r * r + r + 1.0f;
-  return (V)((I)p + ((I)shifted << 23));
-}
+#include "vectors.h"
 
 // What a product reads and writes. A has a stride for rows and one for columns, so it may be a transpose.
 struct Product {

@@ -7,17 +7,14 @@
 // Matrices are in rows: element (i, k) of A at a[i * row + k]. Rows are padded to whole vectors.
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
-#include <Python.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include "matrix.h"
@@ -290,21 +287,12 @@ struct Passes {
     backward<LANES, multiply_##NAME>(maps, begin, end);                        \
   }
 
-DEFINE_PASSES(baseline, , 4, 2)
-#ifdef __x86_64__
-DEFINE_PASSES(avx2, __attribute__((target("avx2,fma"))), 8, 2)
-DEFINE_PASSES(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), 16, 4)
-#endif
+DEFINE_PASSES(baseline, BASELINE, 4, 2)
+DEFINE_PASSES(avx2, AVX2, 8, 2)
+DEFINE_PASSES(avx512, AVX512, 16, 4)
 
-// Torch's choice, which the environment variable ATEN_CPU_CAPABILITY can change.
-const Passes PASSES = [] {
-#ifdef __x86_64__
-  const std::string capability = at::get_cpu_capability();
-  if (capability == "AVX512") return Passes{forward_avx512, backward_avx512};
-  if (capability == "AVX2") return Passes{forward_avx2, backward_avx2};
-#endif
-  return Passes{forward_baseline, backward_baseline};
-}();
+const Passes PASSES = choose(Passes{forward_baseline, backward_baseline}, Passes{forward_avx2, backward_avx2},
+                             Passes{forward_avx512, backward_avx512});
 
 void run(Pass pass, const Maps& maps) {
   at::parallel_for(0, maps.tasks(), 1, [&](int64_t begin, int64_t end) { pass(maps, begin, end); });
@@ -370,10 +358,4 @@ TORCH_LIBRARY_FRAGMENT(mmcontnet, library) {
 TORCH_LIBRARY_IMPL(mmcontnet, CPU, library) {
   library.impl("cpu_attention", &attention);
   library.impl("cpu_attention_backward", &attention_backward);
-}
-
-// The module is empty: importing it registers the operators above.
-PyMODINIT_FUNC PyInit__C() {
-  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr};
-  return PyModule_Create(&module);
 }
