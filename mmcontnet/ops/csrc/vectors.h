@@ -39,13 +39,10 @@ INLINE typename Vectors<LANES>::Floats exponential(typename Vectors<LANES>::Floa
   const V shifted = x * 1.44269504f + 12582912.0f;
   const V n = shifted - 12582912.0f;
   const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  V p = V{} + 1.98756915e-4f;
-  p = p * r + 1.39819995e-3f;
-  p = p * r + 8.33345190e-3f;
-  p = p * r + 4.16657960e-2f;
-  p = p * r + 1.66666655e-1f;
-  p = p * r + 5.00000012e-1f;
-  p = p * r * r + r + 1.0f;
+  // In pairs of terms, which wait for each other less than one term after the other would.
+  const V r2 = r * r;
+  V p = (r * 1.98756915e-4f + 1.39819995e-3f) * r2 + (r * 8.33345190e-3f + 4.16657960e-2f);
+  p = (p * r2 + (r * 1.66666655e-1f + 5.00000012e-1f)) * r2 + (r + 1.0f);
   return (V)((I)p + ((I)shifted << 23));
 }
 
