@@ -15,8 +15,8 @@ from . import extension
 from .extension import attention_by_extension
 from .library import describe, register, register_backward
 from .padding import padded_attention
-from .rectangles import RectanglesFunction, attention_by_rectangles, crop_bias
-from .target import Target, is_inference, target
+from .rectangles import attention_by_rectangles, crop_bias
+from .target import Target, target
 
 
 def patch_attention(
@@ -50,9 +50,7 @@ def _attention_on_cpu(
 ) -> Tensor:
     if extension.takes(qkv) and not dropout:
         return attention_by_extension(qkv, heads, patch_size, bias)
-    if is_inference() or bias is not None or dropout:
-        return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
-    return RectanglesFunction.apply(qkv, heads, patch_size)
+    return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
 
 
 @torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.

@@ -1,8 +1,7 @@
 """Convolutions, linear layers and MLPs of maps.
 
 On a CPU linear layers are computed as 1x1 convolutions. oneDNN, which torch uses for convolutions, adds the bias on the
-way, can apply GELU there, too, and on AMD's processors is more than twice as fast as the BLAS that torch uses
-otherwise.
+way, and on AMD's processors is more than twice as fast as the BLAS that torch uses otherwise.
 """
 
 from math import prod
@@ -12,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
 from . import extension
 from .library import register, register_backward
-from .target import FUSES_GELU, HAS_BFLOAT16, Target, autocast, is_inference, target
+from .target import Target, autocast, is_inference, target
 
 
 def conv2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
@@ -165,12 +163,6 @@ def _convolution_gradient_shapes(grad: Tensor, x: Tensor, weight: Tensor, *other
     return tuple(x.new_empty(shape if wanted else 0) for shape, wanted in zip(shapes, others[-1]))
 
 
-def _count_convolution_flops(
-    image: Sequence[int], kernel: Sequence[int], *args: Any, out_shape: Sequence[int], **kwargs: Any
-) -> int:
-    return conv_flop_count(image, kernel, out_shape)
-
-
 def _gelu(x: Tensor) -> Tensor:
     return extension.gelu(x) if extension.takes(x) else F.gelu(x)
 
@@ -182,33 +174,14 @@ def _gelu_backward_(grad: Tensor, x: Tensor) -> Tensor:
     return torch.ops.aten.gelu_backward.grad_input(grad, x, grad_input=grad)
 
 
-def _gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    if extension.takes(x):
-        return extension.gelu_(linear_as_convolution(x, weight, bias))
-    known = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and HAS_BFLOAT16)
-    if not (FUSES_GELU and torch.backends.mkldnn.enabled and known and x.numel()):
-        return F.gelu(linear_as_convolution(x, weight, bias))
-    image = torch.ops.mkldnn._convolution_pointwise(
-        _to_image(x),
-        weight[:, :, None, None],
-        bias,
-        [0, 0],  # padding
-        [1, 1],  # stride
-        [1, 1],  # dilation
-        1,  # groups
-        'gelu',
-        [],
-        'none',  # of GELU's approximations
-    )
-    return _of_image(image, x)
-
-
 def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
     return F.linear(F.gelu(F.linear(x, weight1, bias1)), weight2, bias2)
 
 
 def _mlp_on_cpu(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
-    return linear_as_convolution(_gelu_of_linear(x, weight1, bias1), weight2, bias2)
+    hidden = linear_as_convolution(x, weight1, bias1)
+    hidden = extension.gelu_(hidden) if extension.takes(hidden) else F.gelu(hidden)
+    return linear_as_convolution(hidden, weight2, bias2)
 
 
 class MLPFunction(torch.autograd.Function):
@@ -254,9 +227,6 @@ def _backward_of_convolution(ctx: Any, grad: Tensor) -> Sequence[Optional[Tensor
     return *(gradient if want else None for gradient, want in zip(gradients, wanted)), None, None, None
 
 
-# Torch has no formula of its own for the convolution with GELU.
-if FUSES_GELU and torch.ops.mkldnn._convolution_pointwise not in flop_registry:
-    register_flop_formula(torch.ops.mkldnn._convolution_pointwise)(_count_convolution_flops)
 register(
     'convolution(Tensor x, Tensor weight, Tensor? bias, int stride, int padding, int dilation) -> Tensor',
     _convolution,

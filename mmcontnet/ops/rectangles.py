@@ -5,12 +5,11 @@ smaller. Nothing is padded.
 """
 
 from math import prod
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .target import HAS_BFLOAT16, is_inference
 
@@ -37,29 +36,20 @@ def crop_bias(bias: Tensor, height: int, width: int) -> Tensor:
     return bias[:, :height, :width, :height, :width].flatten(3, 4).flatten(1, 2)
 
 
-def _cut(rectangle: Tensor, heads: int) -> Tensor:
-    """The patches of a rectangle, as (n, heads, N, C / heads)."""
+def _cut(rectangle: Tensor, heads: int) -> Sequence[Tensor]:
+    """Queries, keys and values of the patches of a rectangle, each (n, heads, N, C / heads)."""
     count, length, channels = prod(rectangle.shape[:3]), prod(rectangle.shape[3:5]), rectangle.shape[5]
-    return rectangle.reshape(count, length, heads, channels // heads).transpose(1, 2)
-
-
-def _cut_qkv(rectangle: Tensor, heads: int) -> Sequence[Tensor]:
-    return _cut(rectangle, 3 * heads).unflatten(1, (3, heads)).unbind(1)
-
-
-def _join(patches: Tensor, rectangle: Tensor) -> None:
-    """Writes patches (n, heads, N, C / heads) to a rectangle of maps."""
-    rectangle.copy_(patches.transpose(1, 2).reshape(rectangle.shape))
+    return rectangle.reshape(count, length, 3, heads, channels // (3 * heads)).permute(2, 0, 3, 1, 4).unbind()
 
 
 def attention_by_rectangles(
     qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
 ) -> Tensor:
     """:func:`~mmcontnet.ops.patch_attention` by a call for each rectangle of equal patches."""
-    out = _empty_output(qkv)
+    out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
     # Torch's attention on a CPU reads wrong numbers where the last axis is not contiguous.
     for source, result in zip(rectangles(qkv.contiguous(), patch_size), rectangles(out, patch_size)):
-        q, k, v = _cut_qkv(source, heads)
+        q, k, v = _cut(source, heads)
         mask = None if bias is None else crop_bias(bias, *source.shape[3:5]).to(q.dtype)
         if HAS_BFLOAT16 and q.dtype == torch.bfloat16 and is_inference():
             # Patches are small: their logits cost less than a BLAS that does not know the processor's bfloat16.
@@ -67,42 +57,5 @@ def attention_by_rectangles(
             patches = (logits if mask is None else logits + mask).softmax(-1) @ v
         else:
             patches = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-        _join(patches, result)
+        result.copy_(patches.transpose(1, 2).reshape(result.shape))
     return out
-
-
-class RectanglesFunction(torch.autograd.Function):
-    """:func:`attention_by_rectangles` in training, without bias and dropout; keeps queries, keys and values once."""
-
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, heads: int, patch_size: int) -> Tensor:
-        """Attends."""
-        out, kept = _empty_output(qkv), []
-        for source, result in zip(rectangles(qkv.contiguous(), patch_size), rectangles(out, patch_size)):
-            q, k, v = _cut_qkv(source, heads)
-            patches, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
-            _join(patches, result)
-            kept += [q, k, v, logsumexp]
-        ctx.heads, ctx.patch_size = heads, patch_size
-        ctx.save_for_backward(out, *kept)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
-        """The gradient of queries, keys and values."""
-        out, *kept = ctx.saved_tensors
-        grad_qkv = grad.new_empty(*out.shape[:3], 3 * out.shape[3])
-        maps = zip(*(rectangles(x, ctx.patch_size) for x in (grad.contiguous(), out, grad_qkv)))
-        for number, (grad, out, result) in enumerate(maps):
-            q, k, v, logsumexp = kept[4 * number : 4 * number + 4]
-            gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                _cut(grad, ctx.heads), q, k, v, _cut(out, ctx.heads), logsumexp, 0.0, False
-            )
-            for gradient, part in zip(gradients, result.chunk(3, 5)):
-                _join(gradient, part)
-        return grad_qkv, None, None
-
-
-def _empty_output(qkv: Tensor) -> Tensor:
-    return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)

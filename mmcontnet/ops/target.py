@@ -10,9 +10,8 @@ from torch.autograd import forward_ad
 # Before torch 2.7 an exporter says that it compiles.
 _is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
 
-# oneDNN, from which torch has its convolutions on a CPU, applies GELU to what a convolution has just computed,
-FUSES_GELU = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith('AVX')
-# and multiplies bfloat16 by the instructions for it, which torch's fused attention does not.
+# oneDNN, from which torch has its convolutions on a CPU, multiplies bfloat16 by the instructions for it, which torch's
+# fused attention does not.
 HAS_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
@@ -29,8 +28,7 @@ class Target(Enum):
     OTHER      padded                    torch's      torch's                   torch's               no
     =========  ========================  ===========  ========================  ====================  =========
 
-    An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers. Where
-    there is no C++, oneDNN fuses GELU in inference.
+    An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """
 
     EXPORT = auto()  # torch.export, torch.onnx and torch.jit.trace: runs where this package is not installed

@@ -3,8 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcontnet.ops import conv2d, linear, mlp
-from mmcontnet.ops.target import FUSES_GELU
+from mmcontnet.ops import conv2d, extension, linear, mlp
 
 SHAPES = [(0, 4, 5, 16), (1, 1, 1, 16), (2, 5, 7, 16)]
 
@@ -91,10 +90,10 @@ def test_mlp_in_mixed_precision():
     assert all(actual.dtype == torch.float32 for actual in gradients[0])
 
 
-@pytest.mark.parametrize('fuses', [False, FUSES_GELU])
+@pytest.mark.parametrize('missing', [extension.MISSING, 'patched'])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
-def test_mlp_with_and_without_onednn(fuses, dtype, monkeypatch):
-    monkeypatch.setattr('mmcontnet.ops.layers.FUSES_GELU', fuses)
+def test_mlp_with_and_without_extension(missing, dtype, monkeypatch):
+    monkeypatch.setattr(extension, 'MISSING', missing)
     inputs = [tensor.detach().to(dtype) for tensor in (torch.randn(2, 5, 7, 16), *weights())]
     with torch.no_grad():
         out, expected = mlp(*inputs), layer_by_layer(*(tensor.double() for tensor in inputs))
