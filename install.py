@@ -67,8 +67,13 @@ def ask(code: str) -> Optional[List[str]]:
 
 
 def pip_install(*arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
-    """Runs ``pip install``, showing its output; of a compilation, its count of files alone."""
-    command = [sys.executable, '-m', 'pip', 'install', '-c', str(constraints), *arguments]
+    """Runs ``pip install``."""
+    pip('install', *arguments, constraints=constraints, env=env)
+
+
+def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
+    """Runs pip, showing its output; of a compilation, its count of files alone."""
+    command = [sys.executable, '-m', 'pip', action, '-c', str(constraints), *arguments]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         kept: List[str] = []
         began = 0.0
@@ -153,19 +158,47 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
         fail('there is no C++ compiler', 'install gcc and g++ (Debian, Ubuntu: apt-get install build-essential)')
     # Its setup.py imports torch and pkg_resources, so it is built in this environment, not in one of pip's own.
     pip_install('wheel', 'ninja', 'psutil', constraints=constraints)
-    env = build_environment(constraints, for_gpu)
+    sources = Path(sys.prefix, f'mmcontnet-mmcv-{torch[0]}-{"gpu" if for_gpu else "cpu"}')
+    env = build_environment(sources, for_gpu)
     minutes = 'ten minutes' if for_gpu else 'about three minutes'
     print(f'    unless pip finds a finished mmcv, it is compiled now: {minutes} on two cores')
-    pip_install('--no-build-isolation', '-v', 'mmcv', constraints=constraints, env=env)
+    pip_install('--no-build-isolation', '-v', *fetch_mmcv(sources, constraints), constraints=constraints, env=env)
     if not usable():
         print('    the mmcv that pip found was built for another torch; compiling it')
-        fresh = ['--force-reinstall', '--no-deps', '--no-cache-dir', '--no-binary', 'mmcv']
-        pip_install('--no-build-isolation', '-v', *fresh, 'mmcv', constraints=constraints, env=env)
+        fetched = fetch_mmcv(sources, constraints, '--no-binary', 'mmcv')
+        fresh = ['--force-reinstall', '--no-deps', '--no-cache-dir']
+        pip_install('--no-build-isolation', '-v', *fresh, *fetched, constraints=constraints, env=env)
     if not usable():
         fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
+    shutil.rmtree(sources, ignore_errors=True)
 
 
-def build_environment(constraints: Path, for_gpu: bool) -> Dict[str, str]:
+def fetch_mmcv(sources: Path, constraints: Path, *options: str) -> List[str]:
+    """What pip is to install: mmcv as a wheel, or its sources in a folder that stays until they are compiled.
+
+    An interrupted compilation goes on from what it left there.
+    """
+    if not next(sources.glob('mmcv-*/setup.py'), None):
+        shutil.rmtree(sources, ignore_errors=True)
+        pip(
+            'download',
+            '--no-build-isolation',
+            '--no-deps',
+            '-d',
+            str(sources),
+            *options,
+            'mmcv',
+            constraints=constraints,
+        )
+        archive = next(sources.glob('mmcv-*'))
+        if archive.suffix == '.whl':
+            return [str(archive)]
+        shutil.unpack_archive(archive, sources / 'part')
+        next((sources / 'part').iterdir()).rename(sources / archive.name.replace('.tar.gz', ''))
+    return [str(next(sources.glob('mmcv-*/setup.py')).parent)]
+
+
+def build_environment(sources: Path, for_gpu: bool) -> Dict[str, str]:
     """The environment variables that mmcv is built by."""
     env = {**os.environ, 'MMCV_WITH_OPS': '1', 'FORCE_CUDA': '1' if for_gpu else '0'}
     if not for_gpu and sys.platform == 'linux':
@@ -173,7 +206,7 @@ def build_environment(constraints: Path, for_gpu: bool) -> Dict[str, str]:
         env['CFLAGS'] = f'{os.environ.get("CFLAGS", "")} -O3 -g0'
         env['COMPILER'] = os.environ.get('CXX', 'c++')
         env['CXX'] = str(ROOT / 'precompiled_cxx.py')
-        env['PRECOMPILED'] = str(constraints.parent / 'precompiled')
+        env['PRECOMPILED'] = str(sources / 'precompiled')
     return env
 
 

@@ -32,13 +32,15 @@ def precompile(compiler: List[str], arguments: List[str], folder: Path) -> Optio
             options.append(argument)
     folder = folder / hashlib.sha256('\0'.join([*compiler, *options]).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    include = folder / HEADER
+    include, tried = folder / HEADER, folder / 'tried'
     with (folder / 'lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Files are compiled side by side.
-        if not include.exists():
+        if not tried.exists():
             include.write_text(f'#include "{header}"\n')  # What the compiler reads where it refuses the compiled one.
-            call = [*compiler, *options, '-x', 'c++-header', str(include), '-o', f'{include}.gch']
-            subprocess.run(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            call = [*compiler, *options, '-x', 'c++-header', str(include), '-o', f'{include}.part']
+            if subprocess.call(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+                os.replace(f'{include}.part', f'{include}.gch')
+            tried.touch()
     return include
 
 

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +31,7 @@ def machine(monkeypatch, tmp_path):
 
     monkeypatch.setattr(install, 'ask', ask)
     monkeypatch.setattr(install, 'pip_install', pip_install)
+    monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, constraints, *options: ['mmcv'])
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin/nvcc').touch()
     return calls, str(tmp_path)
@@ -94,6 +97,52 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch):
     (first, _), *others = pinned
     assert first == ('setuptools',)  # Before torch is looked for.
     assert len(others) == 6 and all(held for _, held in others)
+
+
+def test_sources_stay_until_they_are_compiled(monkeypatch, tmp_path):
+    sources, downloads = tmp_path / 'sources', []
+
+    def pip(*arguments, constraints):
+        downloads.append(arguments)
+        (tmp_path / 'mmcv-2.1.0').mkdir()
+        (tmp_path / 'mmcv-2.1.0/setup.py').touch()
+        sources.mkdir()
+        with tarfile.open(sources / 'mmcv-2.1.0.tar.gz', 'w:gz') as archive:
+            archive.add(tmp_path / 'mmcv-2.1.0', 'mmcv-2.1.0')
+
+    monkeypatch.setattr(install, 'pip', pip)
+    for _ in range(2):
+        assert install.fetch_mmcv(sources, None) == [str(sources / 'mmcv-2.1.0')]
+    assert len(downloads) == 1 and (sources / 'mmcv-2.1.0/setup.py').is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('text, compiled', [('#define ANSWER 42', True), ('#error', False)])
+def test_header_is_compiled_once(tmp_path, text, compiled):
+    """And where that fails, files are compiled as without."""
+    header = tmp_path / 'common/pytorch_cpp_helper.hpp'
+    header.parent.mkdir()
+    header.write_text(f'{text}\n')
+    environment = {**os.environ, 'COMPILER': 'c++ -pipe', 'PRECOMPILED': str(tmp_path / 'precompiled')}
+    for name in ('a', 'b'):
+        source = '#include "pytorch_cpp_helper.hpp"\nint answer() { return ANSWER; }\n' if compiled else 'int zero;\n'
+        (tmp_path / f'{name}.cpp').write_text(source)
+        options = [
+            f'-I{header.parent}',
+            '-O2',
+            '-MMD',
+            '-MF',
+            f'{name}.d',
+            '-c',
+            '-c',
+            f'{name}.cpp',
+            '-o',
+            f'{name}.o',
+        ]
+        subprocess.run([ROOT / 'precompiled_cxx.py', *options], cwd=tmp_path, env=environment, check=True)
+        assert (tmp_path / f'{name}.o').stat().st_size and (tmp_path / f'{name}.d').exists()
+    assert len(list(tmp_path.glob('precompiled/*/tried'))) == 1
+    assert len(list(tmp_path.glob('precompiled/*/*.gch'))) == compiled
 
 
 @pytest.mark.e2e
