@@ -1,4 +1,5 @@
 import json
+import xml.etree.ElementTree as ET
 
 import cv2
 import numpy as np
@@ -36,6 +37,39 @@ def test_annotations_fit_the_pictures(write):
             assert (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1) == (x, y, width, height)
 
 
+def test_layouts_hold_the_same_boxes(write, tmp_path):
+    """Those of Pascal VOC count pixels from 1, those of YOLO are shares of the image."""
+    root = write('coco')
+    shapes.write_voc(tmp_path / 'voc')
+    shapes.write_yolo(tmp_path / 'yolo')
+    for split, short in (('train2017', 'train'), ('val2017', 'val')):
+        coco = COCO(root / 'annotations' / f'instances_{split}.json')
+        names = (tmp_path / f'voc/ImageSets/Main/{short}.txt').read_text().split()
+        assert len(names) == len(coco.imgs)
+        for number, name in zip(coco.imgs, names):
+            expected = [(shapes.CLASSES[one['category_id'] - 1], *one['bbox']) for one in coco.imgToAnns[number]]
+            page = ET.parse(tmp_path / f'voc/Annotations/{name}.xml').getroot()
+            found = []
+            for element in page.iter('object'):
+                left, top, right, bottom = (int(edge.text) for edge in element.find('bndbox'))
+                found.append((element.findtext('name'), left - 1, top - 1, right - left + 1, bottom - top + 1))
+            assert found == expected
+            found = []
+            for line in (tmp_path / f'yolo/labels/{short}/{number:06d}.txt').read_text().splitlines():
+                label, x, y, width, height = map(float, line.split())
+                box = np.array([x - width / 2, y - height / 2, width, height]) * ([shapes.WIDTH, shapes.HEIGHT] * 2)
+                found.append((shapes.CLASSES[int(label)], *np.round(box, 1)))
+            assert found == expected
+            picture = (root / split / f'{number:06d}.jpg').read_bytes()
+            assert picture == (tmp_path / f'voc/JPEGImages/{name}.jpg').read_bytes()
+            assert picture == (tmp_path / f'yolo/images/{short}/{number:06d}.jpg').read_bytes()
+
+
+def test_number_of_images(tmp_path):
+    run_tool('demo/shapes.py', tmp_path, '--layout', 'yolo', '--images', 5)
+    assert [len(list((tmp_path / 'images' / split).iterdir())) for split in ('train', 'val')] == [5, 2]
+
+
 def test_seed_and_split_decide(write):
     first, again, other = write('a'), write('b'), write('c', seed=1)
     for path in sorted(first.rglob('*.*')):
@@ -51,6 +85,8 @@ def test_seed_and_split_decide(write):
     [
         ([__file__], 2, 'is no folder'),
         ([f'{__file__}/a'], 1, 'Not a directory'),
+        (['a', '--images', '0'], 2, "'0' is no positive integer"),
+        (['a', '--layout', 'cityscapes', '--images', '3'], 2, 'streets are always as many'),
         (['a', '--seed', '-1'], 2, "'-1' is no integer from 0"),
     ],
 )

@@ -1,0 +1,42 @@
+"""Lets configs inherit from the ones of this package, as ``_base_ = ['mmcontnet::retinanet_contm_coco.py']``."""
+
+import functools
+from pathlib import Path
+from typing import Optional, Tuple
+
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).parent / '.mim' / 'configs'
+SCOPE = 'mmcontnet::'
+
+
+def find_base_config(name: str) -> Path:
+    """The path of a config of this package.
+
+    Args:
+        name (str): Its name in ``configs/``, as ``'retinanet_contm_coco.py'``.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+    """
+    path = CONFIGS / name
+    if not path.is_file():
+        known = ', '.join(sorted(path.name for path in CONFIGS.glob('*.py')))
+        raise FileNotFoundError(f'{SCOPE}{name}: there is no such config; expected one of {known}')
+    return path
+
+
+def register_base_configs() -> None:
+    """Teaches mmengine the prefix ``mmcontnet::``: it knows the toolboxes' only, and wants a folder after it."""
+    original = Config._get_cfg_path
+    if getattr(original, 'knows_mmcontnet', False):
+        return
+
+    @functools.wraps(original)
+    def get_cfg_path(cfg_path: str, filename: str) -> Tuple[str, Optional[str]]:
+        if cfg_path.startswith(SCOPE):
+            return str(find_base_config(cfg_path[len(SCOPE) :])), None
+        return original(cfg_path, filename)
+
+    get_cfg_path.knows_mmcontnet = True
+    Config._get_cfg_path = staticmethod(get_cfg_path)
