@@ -69,7 +69,7 @@ def test_tools_evaluate_beside_published_rows(project):
     assert (project / 'predictions.pkl').is_file()
     output = run(sys.executable, ROOT / 'tools/render_results.py', 'rows.jsonl', cwd=project)
     assert '| retinanet_contm_coco | measured, epoch_1.pth |' in output
-    assert '| retinanet_contm_coco (RetinaNet ConT-M) | published | 37.9 |' in output
+    assert '| retinanet_contm_pretrained_coco (RetinaNet ConT-M) | published | 37.9 |' in output
 
 
 def test_tools_evaluate_with_augmentation_and_on_two_processes(project):

@@ -16,6 +16,7 @@ class Row(NamedTuple):
         metrics (dict): Published values in percent, under the names that mmengine logs.
         parameters (float | None): Published parameters in millions.
         flops (float | None): Published FLOPs in G; the paper counts a multiply-accumulate as one.
+        from_scratch (str | None): The same config, but from random weights. Defaults to None.
     """
 
     model: str
@@ -24,6 +25,7 @@ class Row(NamedTuple):
     metrics: Dict[str, float]
     parameters: Optional[float]
     flops: Optional[float]
+    from_scratch: Optional[str] = None
 
 
 class Table(NamedTuple):

@@ -88,7 +88,8 @@ def render_results(results: List[Result]) -> str:
 
     Results of the same columns stand in one table, in the order of their measurement.
     """
-    published = {row.config: row for table in load_tables() for row in table.rows}
+    rows = [row for table in load_tables() for row in table.rows]
+    published = {name: row for row in rows for name in (row.config, row.from_scratch) if name}
     groups: Dict[tuple, List[Result]] = {}
     for result in results:
         groups.setdefault(tuple(result.metrics), []).append(result)

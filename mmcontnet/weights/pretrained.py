@@ -1,5 +1,6 @@
 """Loading pretrained weights into the backbone, all of them or none."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
@@ -13,6 +14,10 @@ from .comparison import LEFT_OVER, compare, format_problems
 from .reading import get_state_dict, read_checkpoint
 
 EXAMPLE = "dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')"
+HOW_TO_GET = (
+    "Convert the authors' checkpoint: python tools/convert_checkpoint.py OFFICIAL.pth {file}; or train on ImageNet "
+    '(configs/cont*_imagenet.py) and name the checkpoint: --cfg-options model.backbone.init_cfg.checkpoint=FILE'
+)
 
 
 def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, Any]]]:
@@ -38,6 +43,20 @@ def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, 
     return pretrained, others
 
 
+def check_files(init_cfg: Any) -> None:
+    """Looks for the files that ``init_cfg`` names, before anything else of it is read.
+
+    Args:
+        init_cfg (dict | list[dict] | None): Configs of mmengine's initializers. URLs are skipped.
+
+    Raises:
+        ValueError: A file is missing; the message says how to get it.
+    """
+    for cfg in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
+        if isinstance(cfg, dict) and _loads(cfg) and isinstance(cfg.get('checkpoint'), (str, Path)):
+            _check_file(cfg['checkpoint'])
+
+
 def load_pretrained(
     backbone: BaseModule, checkpoint: Union[str, Path], prefix: Optional[str] = None, map_location: str = 'cpu'
 ) -> None:
@@ -51,9 +70,10 @@ def load_pretrained(
         map_location (str): See ``torch.load``. Defaults to ``'cpu'``.
 
     Raises:
-        ValueError: The file cannot be read; a weight is missing in it, has another shape or type there, is not finite,
-            or is left over. Weights past the last output of the backbone may be left over.
+        ValueError: The file is missing or cannot be read; a weight is missing in it, has another shape or type there,
+            is not finite, or is left over. Weights past the last output of the backbone may be left over.
     """
+    _check_file(checkpoint)
     every = get_state_dict(read_checkpoint(checkpoint, map_location), checkpoint)
     prefix = f'{prefix.rstrip(".")}.' if prefix else ''
     weights = {key[len(prefix) :]: value for key, value in every.items() if key.startswith(prefix)}
@@ -73,6 +93,13 @@ def load_pretrained(
 def is_official(state_dict: Dict[str, Any]) -> bool:
     """Whether the names are those of the authors' release."""
     return any('.ConTBlock' in str(key) for key in state_dict)
+
+
+def _check_file(checkpoint: Union[str, Path]) -> None:
+    if '://' not in str(checkpoint) and not os.path.exists(checkpoint):
+        raise ValueError(
+            f'init_cfg: {checkpoint} cannot be read: there is no such file. {HOW_TO_GET.format(file=checkpoint)}'
+        )
 
 
 def _loads(cfg: Dict[str, Any]) -> bool:

@@ -10,23 +10,20 @@ from mmcontnet import ConTNet
 PATHS = sorted((ROOT / 'configs').glob('*.py'))
 CONFIGS = [path.name for path in PATHS if not path.name.endswith('_imagenet.py')]
 CONTNETS = [name for name in CONFIGS if '_cont' in name]
-# What the README gives as the options of the published fine-tuning.
-FINE_TUNING = {
-    'model.backbone.init_cfg.type': 'Pretrained',
-    'model.backbone.init_cfg.prefix': 'backbone.',
-    'model.backbone.frozen_stages': 1,
-    'model.backbone.norm_eval': True,
-}
+PRETRAINED = [name for name in CONTNETS if '_pretrained_' in name]
+FROM_SCRATCH = [name for name in CONTNETS if '_pretrained_' not in name]
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+# Those from random weights differ by the backbone's arguments only.
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name not in FROM_SCRATCH])
 @pytest.mark.slow
-def test_trains_and_predicts(name, tmp_path):
+def test_trains_and_predicts(name, tmp_path, monkeypatch):
     cfg = Config.fromfile(ROOT / 'configs' / name)
-    if name in CONTNETS:
+    if name in PRETRAINED:
         weights = {f'backbone.{key}': value for key, value in ConTNet().state_dict().items()}
-        torch.save({'state_dict': weights}, tmp_path / 'contm.pth')
-        cfg.merge_from_dict({**FINE_TUNING, 'model.backbone.init_cfg.checkpoint': str(tmp_path / 'contm.pth')})
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'checkpoints').mkdir()
+        torch.save({'state_dict': weights}, 'checkpoints/contm.pth')
     else:
         cfg.model.backbone.init_cfg = None
         cfg.model.pop('pretrained', None)
@@ -39,13 +36,30 @@ def test_trains_and_predicts(name, tmp_path):
             batch = detection_batch(8 if 'cityscapes' in name else 80)
         model = MODELS.build(cfg.model)
         model.init_weights()
-        if name in CONTNETS:
+        if name in PRETRAINED:
             key = 'stages.3.1.conv.weight'
             assert torch.equal(model.backbone.state_dict()[key], weights[f'backbone.{key}'])
         train_and_predict(model, batch)
+        if name in PRETRAINED:
+            trained = {name.split('.')[1] for name, value in model.backbone.named_parameters() if value.requires_grad}
+            assert trained == {'1', '2', '3'}  # Neither the stem nor the first stage.
 
 
-@pytest.mark.parametrize('name', CONTNETS)
+def test_every_config_from_scratch_has_a_pretrained_one():
+    assert sorted(name.replace('_contm_', '_contm_pretrained_') for name in FROM_SCRATCH) == PRETRAINED
+
+
+@pytest.mark.parametrize('name', PRETRAINED)
+def test_fine_tuning_is_all_that_differs(name):
+    tuned, scratch = (Config.fromfile(ROOT / 'configs' / part) for part in (name, name.replace('_pretrained', '')))
+    weights = dict(type='Pretrained', checkpoint='checkpoints/contm.pth', prefix='backbone.')
+    fine_tuning = dict(init_cfg=weights, frozen_stages=1, norm_eval=True)
+    assert tuned.pop('fine_tuning') == fine_tuning
+    assert {key: tuned.model.backbone.pop(key) for key in fine_tuning} == fine_tuning
+    assert tuned.to_dict() == scratch.to_dict()
+
+
+@pytest.mark.parametrize('name', FROM_SCRATCH)
 def test_trains_from_scratch_as_it_stands(name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     assert cfg.sync_bn == 'torch' and cfg.get('load_from') is None and cfg.model.get('pretrained') is None
@@ -55,7 +69,7 @@ def test_trains_from_scratch_as_it_stands(name):
     assert preprocessor.bgr_to_rgb
 
 
-@pytest.mark.parametrize('name', CONTNETS)
+@pytest.mark.parametrize('name', FROM_SCRATCH)
 @pytest.mark.slow
 def test_keeps_the_recipe_of_its_baseline(name):
     cfg, baseline = (Config.fromfile(ROOT / 'configs' / part) for part in (name, name.replace('_contm', '_r50')))

@@ -19,7 +19,7 @@ def configs(text):
 
 
 def test_rows_are_whole():
-    assert len(ROWS) == 26
+    assert len(ROWS) == 28
     for row in ROWS.values():
         assert row.metrics and all(0 < value < 100 for value in row.metrics.values())
         if row.baseline is not None:
@@ -36,7 +36,14 @@ def test_baselines_are_the_twins():
         elif size == 'contti':
             assert ROWS[row.baseline].model == 'DeiT-Ti'
         else:
-            assert row.baseline == config.replace(size, twins[size])
+            assert row.baseline == config.replace('_pretrained', '').replace(size, twins[size])
+
+
+def test_rows_from_imagenet_weights_name_the_config_from_scratch():
+    for config, row in ROWS.items():
+        assert row.from_scratch == (config.replace('_pretrained', '') if '_pretrained' in config else None)
+        for name in filter(None, (config, row.from_scratch)):
+            assert '::' in name or (ROOT / f'configs/{name}.py').is_file()
 
 
 def test_detectors_equal_the_readme():

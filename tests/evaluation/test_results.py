@@ -24,12 +24,12 @@ def test_rows_stand_beside_the_published_ones(tmp_path):
         ['config', 'result', 'box AP', 'box APs', 'box APm', 'box APl'],
         ['---'] * 6,
         ['retinanet_contm_coco', 'measured, epoch_12.pth', '38.2', '', '40.0', '50.0'],
-        ['retinanet_contm_coco (RetinaNet ConT-M)', 'published', '37.9', '23.0', '40.6', '50.4'],
+        ['retinanet_contm_pretrained_coco (RetinaNet ConT-M)', 'published', '37.9', '23.0', '40.6', '50.4'],
         ['retinanet_r50_coco (RetinaNet ResNet-50)', 'published', '36.5', '20.4', '40.3', '48.1'],
         ['retinanet_r50_coco', 'measured, epoch_12.pth', '36.1', '', '40.0', '50.0'],
         ['mine', 'measured, epoch_12.pth', '50.0', '', '40.0', '50.0'],
     ]
-    assert '| pspnet_contm_cityscapes (PSPNet ConT-M) | published | 78.28 |' in segments
+    assert '| pspnet_contm_pretrained_cityscapes (PSPNet ConT-M) | published | 78.28 |' in segments
 
 
 def row(**changes):

@@ -7,7 +7,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import PretrainedInit
 
 from mmcontnet import ConTNet
-from mmcontnet.weights.pretrained import load_pretrained
+from mmcontnet.weights.pretrained import check_files, load_pretrained
 
 
 @pytest.fixture
@@ -175,9 +175,27 @@ def test_values_that_are_no_weights_are_refused(tiny, save, value):
     assert 'another architecture' not in str(error.value)
 
 
-def test_missing_file(tiny, tmp_path):
-    with pytest.raises(ValueError, match=r'nowhere\.pth cannot be read .*: there is no such file'):
-        init(str(tmp_path / 'nowhere.pth'), **tiny)
+def test_missing_file_says_how_to_get_it(tiny, tmp_path):
+    file = str(tmp_path / 'nowhere.pth')
+    with pytest.raises(ValueError, match=r'nowhere\.pth cannot be read: there is no such file') as error:
+        init(file, **tiny)
+    message = str(error.value)
+    assert '\n' not in message
+    assert f'tools/convert_checkpoint.py OFFICIAL.pth {file}' in message and 'train on ImageNet' in message
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_missing_file_is_found_beforehand(several):
+    cfg = dict(type='Pretrained', checkpoint='nowhere.pth')
+    with pytest.raises(ValueError, match=r'nowhere\.pth cannot be read'):
+        check_files([dict(type='Kaiming', layer='Conv2d'), cfg] if several else cfg)
+    for other in (
+        None,
+        dict(type='Kaiming'),
+        dict(cfg, checkpoint='https://a.org/b.pth'),
+        dict(cfg, checkpoint=__file__),
+    ):
+        check_files([other] if several else other)
 
 
 def test_random_weights_are_announced_once(tiny, caplog):

@@ -1,0 +1,3 @@
+_base_ = ['pspnet_contm_cityscapes.py', '_base_/pretrained.py']
+
+model = dict(backbone=_base_.fine_tuning)

@@ -1,0 +1,3 @@
+_base_ = ['retinanet_contm_coco.py', '_base_/pretrained.py']
+
+model = dict(backbone=_base_.fine_tuning)
