@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..missing_hooks import warn_in_run
 from ..ops import in_strips
 from ..weights.pretrained import EXAMPLE, load_pretrained, split_init_cfg
 from .arch import NUM_STAGES, POSITIVE, get_arch
@@ -244,6 +245,8 @@ class ConTNet(BaseModule):
     def init_weights(self) -> None:
         """Loads the weights that ``init_cfg`` names; without one, warns that training starts from random weights.
 
+        mmengine calls this where training begins, so it also warns of hooks that the run lacks.
+
         Raises:
             ValueError: ``init_cfg`` is wrong, or the weights do not fit.
         """
@@ -254,6 +257,7 @@ class ConTNet(BaseModule):
                 logger='current',
                 level=logging.WARNING,
             )
+        warn_in_run()
         init_cfg = self.init_cfg
         pretrained, self.init_cfg = split_init_cfg(init_cfg)
         super().init_weights()  # by the other initializers

@@ -1,14 +1,17 @@
 """Training that, killed and resumed, ends in the weights of training left alone."""
 
-from typing import Any
+import logging
+from typing import Any, Dict
 
 import numpy as np
 from mmengine.dist import get_rank
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, set_random_seed
 from torch.utils.data import DataLoader
 
+from ...missing_hooks import find_missing
 from .atomic_checkpoint import AtomicCheckpointHook
 
 
@@ -93,6 +96,17 @@ class ExactResumeHook(Hook):
         """Takes over the batches of an epoch."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             runner.train_loop.dataloader = start_anew(runner, runner.epoch)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Dict[str, Any]) -> None:
+        """Warns where the run that is resumed was trained without this hook until now."""
+        cfg_text = (checkpoint.get('meta') or {}).get('cfg')
+        if runner._resume and cfg_text and type(self).__name__ in find_missing(cfg_text):
+            print_log(
+                'Resuming is not exact: the checkpoint was saved without ExactResumeHook, so the final weights differ '
+                'from those of an uninterrupted run. From here on, training can be resumed exactly.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     @staticmethod
     def checkpoint_hooks(runner: Runner) -> list:
