@@ -125,6 +125,18 @@ def check_torchvision(cfg: Config) -> None:
         _try_import('torchvision', torchvision_requirements())
 
 
+def check_tensorboard() -> None:
+    """Tries to import what writes logs for TensorBoard.
+
+    Raises:
+        ImportError: It is missing or broken.
+    """
+    try:
+        import_module('torch.utils.tensorboard')
+    except (AttributeError, ImportError, TypeError) as error:  # Of its protobuf, too.
+        raise ImportError(f'--tensorboard: {describe(error)}; pip install tensorboard') from error
+
+
 def _try_import(module: str, requirements: List[str]) -> None:
     """Imports a module that is missing, or broken beside a torchvision that is built for another torch."""
     try:

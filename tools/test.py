@@ -3,8 +3,16 @@
 usage: python tools/test.py CONFIG CHECKPOINT [--table FILE] [--work-dir DIR] [--out FILE] [--show-dir DIR] [--tta]
                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}] [--traceback]
 
---table FILE adds the row to FILE, which tools/render_results.py renders; --traceback shows where an error was raised.
-All other options are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
+Example:
+    python tools/test.py configs/retinanet_contm_pretrained_coco.py \\
+        work_dirs/retinanet_contm_pretrained_coco/epoch_12.pth --table rows.jsonl --show-dir pictures
+
+--table FILE    adds the row to FILE, which tools/render_results.py renders as tables
+--show-dir DIR  draws the predictions: of a detector beside the ground truth to WORK_DIR/TIMESTAMP/DIR, of a segmentor
+                to DIR/vis_data/vis_image, of a classifier to DIR
+--traceback     shows where an error was raised
+
+The other options are those of the toolbox; CONFIG -h lists them.
 """
 
 import signal

@@ -1,10 +1,18 @@
-"""Trains a config with the toolbox that it is written for.
+"""Trains a model with the toolbox that its config is written for: MMDetection, MMSegmentation or MMPretrain.
 
-usage: python tools/train.py CONFIG [--compile] [--work-dir DIR] [--amp] [--auto-scale-lr] [--resume [CHECKPOINT]]
-                             [--cfg-options KEY=VALUE ...] [--launcher {none,pytorch,slurm,mpi}] [--traceback]
+usage: python tools/train.py CONFIG [--compile] [--tensorboard] [--work-dir DIR] [--amp] [--auto-scale-lr]
+                             [--resume [CHECKPOINT]] [--cfg-options KEY=VALUE ...]
+                             [--launcher {none,pytorch,slurm,mpi}] [--traceback]
 
---compile compiles the encoders, for images of all sizes; --traceback shows where an error was raised. All other options
-are those of the toolbox (mmdet, mmseg or mmpretrain); CONFIG -h shows them.
+Example:
+    python tools/train.py configs/retinanet_contm_pretrained_coco.py --auto-scale-lr --tensorboard
+    python tools/train.py configs/retinanet_contm_pretrained_coco.py --resume  # from the latest checkpoint
+
+--compile      compiles the encoders with torch.compile, once for images of all sizes
+--tensorboard  logs losses, metrics and validation pictures for TensorBoard: tensorboard --logdir work_dirs
+--traceback    shows where an error was raised
+
+The other options are those of the toolbox; CONFIG -h lists them.
 """
 
 import signal
@@ -16,7 +24,8 @@ import sys
 
 from mmcontnet.commands import command, command_parser
 from mmcontnet.engine.entry_points import run_entry_point
-from mmcontnet.engine.hooks import CompileHook, ExactResumeHook, FiniteHook, StrictLoadHook
+from mmcontnet.engine.hooks import CompileHook, ExactResumeHook, FiniteHook, StrictLoadHook, TensorboardHook
+from mmcontnet.toolboxes import check_tensorboard
 
 
 @command
@@ -24,8 +33,14 @@ def main() -> None:
     """Adds the hooks to the config and hands it over."""
     parser = command_parser(__doc__, add_help=False)
     parser.add_argument('--compile', action='store_true')
+    parser.add_argument('--tensorboard', action='store_true')
     args, sys.argv[1:] = parser.parse_known_args()
-    hooks = [ExactResumeHook, FiniteHook, StrictLoadHook, *([CompileHook] if args.compile else [])]
+    hooks = [ExactResumeHook, FiniteHook, StrictLoadHook]
+    if args.compile:
+        hooks.append(CompileHook)
+    if args.tensorboard:
+        check_tensorboard()
+        hooks.append(TensorboardHook)
     run_entry_point('train.py', __doc__, [hook.__name__ for hook in hooks])
 
 

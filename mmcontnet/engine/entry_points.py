@@ -14,6 +14,7 @@ from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
 from ..toolboxes import check_torchvision, find_entry_point, read_config
+from ..weights.pretrained import check_files
 from ..weights.reading import read_checkpoint
 from .distributed import start_on_cpu
 
@@ -42,6 +43,7 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
         entry_point = find_entry_point(cfg, script)
         if script == 'train.py':
             check_torchvision(cfg)
+            check_pretrained(cfg)
     for path in (args.checkpoint, cfg.get('load_from')):
         if isinstance(path, str) and path != 'auto' and '://' not in path:
             checkpoint = read_checkpoint(path)
@@ -53,7 +55,7 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
 
     if args.cfg_options.get('default_hooks', {}) is None:
         raise ValueError('--cfg-options default_hooks=None: set single hooks to None, as default_hooks.logger=None')
-    options = add_hooks(cfg, hooks)
+    options = [*add_hooks(cfg, hooks), *draw_every_image(cfg, args)]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         with about('--launcher pytorch'):
             options += start_on_cpu()
@@ -82,7 +84,8 @@ def parse_arguments(script: str, usage: str) -> argparse.Namespace:
     for option in ('--launcher', '--out', '--out-item', '--show-dir', '--wait-time', '--interval'):
         parser.add_argument(option)
     parser.add_argument('--local_rank', '--local-rank')
-    parser.add_argument('--amp', action='store_true')
+    for option in ('--amp', '--show'):
+        parser.add_argument(option, action='store_true')
     add_cfg_options(parser)
     args, _ = parser.parse_known_args()
     if wants_help and args.config is None:
@@ -94,6 +97,25 @@ def parse_arguments(script: str, usage: str) -> argparse.Namespace:
     if args.amp and get_device() == 'cpu':
         parser.error('--amp: mixed precision needs a GPU, and there is none; leave it out')
     return args
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Looks for the file of weights that ConTNet starts from, before the data are read.
+
+    Raises:
+        ValueError: It is missing.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone')
+    if isinstance(backbone, dict) and 'ConTNet' in str(backbone.get('type')):
+        check_files(backbone.get('init_cfg'))
+
+
+def draw_every_image(cfg: Config, args: argparse.Namespace) -> list:
+    """Changes to a segmentor's config that draw the predictions of all images, as KEY=VALUE; mmseg's default is few."""
+    hook = 'default_hooks.visualization.'
+    drawn = cfg.default_scope == 'mmseg' and (args.show or args.show_dir)
+    chosen = f'{hook}interval' in args.cfg_options or 'visualization' not in (cfg.get('default_hooks') or {})
+    return [f'{hook}interval=1'] if drawn and not chosen else []
 
 
 def add_hooks(cfg: Config, hooks: Sequence[str]) -> list:

@@ -20,7 +20,7 @@ from mmcontnet.weights.official import convert_official, infer_settings
 
 PARAMETERS = dict(contti=5.89, conts=10.10, contm=19.54, contb=36.04, r18=11.69, r50=25.56, r101=44.55)
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*_imagenet.py'))
-DENSE = sorted(path.name for path in (ROOT / 'configs').glob('*_contm_*.py'))
+DENSE = sorted(path.name for path in (ROOT / 'configs').glob('*_contm_pretrained_*.py'))
 
 # With fewer than 16 channels oneDNN's gradient of the strided shortcuts writes past its memory (its issue 6035).
 ARCH = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(16, 16, 16, 16))
@@ -162,8 +162,9 @@ def project(tmp_path_factory):
 @pytest.mark.e2e
 def test_trained_classifier_is_evaluated(project):
     command = [sys.executable, ROOT / 'tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'run']
-    output = run(*command, cwd=project, **ENV)
+    output = run(*command, '--show-dir', 'pictures', cwd=project, **ENV)
     assert 'accuracy/top1: ' in output and 'accuracy/top5: 100.0' in output
+    assert {path.name for path in (project / 'pictures').iterdir()} == {'0.png_0.png', '1.png_0.png'}
 
 
 @pytest.mark.parametrize('name', DENSE)
@@ -171,9 +172,8 @@ def test_trained_classifier_is_evaluated(project):
 def test_dense_config_takes_the_trained_backbone(project, name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     cfg.model.backbone.arch = ARCH
-    init = 'model.backbone.init_cfg.'
     checkpoint = f'{project}/run/epoch_1.pth'
-    cfg.merge_from_dict({f'{init}type': 'Pretrained', f'{init}checkpoint': checkpoint, f'{init}prefix': 'backbone.'})
+    cfg.model.backbone.init_cfg.checkpoint = checkpoint
     backbone = MODELS.build(cfg.model.backbone)
     backbone.init_weights()
     trained = torch.load(checkpoint, weights_only=True)['state_dict']

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import runpy
 import shlex
 import signal
@@ -34,6 +35,8 @@ FILES = {
     'loader.py': "_base_ = 'tiny.py'\ntrain_dataloader = dict(_delete_=True)",
     'hook.py': "_base_ = 'tiny.py'\ncustom_hooks = [dict(type='NoSuchHook')]",
     'module.py': "_base_ = 'tiny.py'\ncustom_imports = dict(imports=['no_such'], allow_failed_imports=False)",
+    'tuned.py': "_base_ = 'tiny.py'\nweights = dict(type='Pretrained', checkpoint='checkpoints/contm.pth')\n"
+    'model = dict(backbone=dict(init_cfg=weights))',
     'bad.json': '{',
     'notes.txt': 'notes',
     'text.ckpt': 'no checkpoint',
@@ -53,6 +56,7 @@ TRAIN = [
     ('loader.py', ERROR, 'loader.py: '),
     ('hook.py', ERROR, 'hook.py: KeyError: NoSuchHook is not in'),
     ('module.py', ERROR, 'no_such'),
+    ('tuned.py', ERROR, 'convert_checkpoint.py OFFICIAL.pth checkpoints/contm.pth; or train on ImageNet'),
     ('--work-dir missing.py syntax.py', ERROR, 'syntax.py: SyntaxError'),
     ('tiny.py --work-dir notes.txt', USAGE, 'argument --work-dir: notes.txt is no folder'),
     ('tiny.py --work-dir /proc/x', ERROR, '/proc/x: No such file'),
@@ -187,11 +191,33 @@ def test_torchvision_is_tried_before_training(monkeypatch):
         assert 'pip install --upgrade torchvision torch==' in errors
 
 
-def test_help_needs_no_config_and_runs_nothing():
+COMMANDS = sorted(
+    str(path.relative_to(ROOT))
+    for path in [*(ROOT / 'tools').iterdir(), *(ROOT / 'demo').glob('*.py')]
+    if path.suffix == '.sh' or 'command_parser' in path.read_text()
+)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_describes_the_command_by_an_example(name):
+    """Whatever else is on the command line."""
+    if name.endswith('.sh'):
+        text = subprocess.run([ROOT / name, '--help'], capture_output=True, text=True, check=True).stdout
+    else:
+        text, _ = run_tool(name, '--help')
+    before, _, examples = text.partition('Example:\n')
+    sentence = r'^[A-Z][^\n]+(\n\S[^\n]+)*\.$'
+    assert 'usage: ' in text and re.search(sentence, before, re.MULTILINE)
+    call = name if name.endswith('.sh') else f'python {name}'
+    assert re.match(rf'    (\w+=.*\n? *)*{re.escape(call)}', examples)
+    for config in re.findall(r'configs/\w+\.py', text):
+        assert (ROOT / config).is_file()
+
+
+def test_help_of_a_config_is_that_of_the_toolbox():
     for tool in ('train', 'test'):
         assert f'usage: python tools/{tool}.py CONFIG' in run_tool(f'tools/{tool}.py', '-h')[0]
         assert '--cfg-options' in run_tool(f'tools/{tool}.py', 'tiny.py', '-h')[0]
-    assert 'usage:' in run_tool('demo/run.py', '--help')[0]
 
 
 @pytest.mark.parametrize(
@@ -282,12 +308,21 @@ def test_launchers_say_what_is_wrong(line, status, message):
     assert result.returncode == status and message in result.stderr and 'Traceback' not in result.stderr
 
 
-@pytest.mark.parametrize('options, compiles', [([], False), (['--compile'], True)])
-def test_train_adds_hooks(monkeypatch, options, compiles):
+@pytest.mark.parametrize(
+    'options, more',
+    [([], []), (['--compile'], ['CompileHook']), (['--tensorboard', '--compile'], ['CompileHook', 'TensorboardHook'])],
+)
+def test_train_adds_hooks(monkeypatch, options, more):
     hooks = []
     monkeypatch.setattr(
         'mmcontnet.engine.entry_points.run_entry_point', lambda script, usage, added: hooks.extend(added)
     )
     monkeypatch.setattr(sys, 'argv', ['train.py', 'tiny.py', *options])
     runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
-    assert hooks == ['ExactResumeHook', 'FiniteHook', 'StrictLoadHook', *(['CompileHook'] if compiles else [])]
+    assert hooks == ['ExactResumeHook', 'FiniteHook', 'StrictLoadHook', *more]
+
+
+def test_missing_tensorboard_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
+    _, errors = run_tool('tools/train.py', 'tiny.py', '--tensorboard', status=1)
+    assert errors.splitlines()[-1].startswith('--tensorboard: ') and errors.endswith('; pip install tensorboard\n')

@@ -5,5 +5,6 @@ from .exact_resume import ExactResumeHook
 from .finite import FiniteHook
 from .results import ResultsHook
 from .strict_load import StrictLoadHook
+from .tensorboard import TensorboardHook
 
-__all__ = ['CompileHook', 'ExactResumeHook', 'FiniteHook', 'ResultsHook', 'StrictLoadHook']
+__all__ = ['CompileHook', 'ExactResumeHook', 'FiniteHook', 'ResultsHook', 'StrictLoadHook', 'TensorboardHook']
