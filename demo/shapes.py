@@ -1,8 +1,9 @@
-"""Writes a small data set: shapes in the layout of COCO, Pascal VOC or YOLO, or streets in the layout of Cityscapes.
+"""Writes a small dataset: shapes in COCO, Pascal VOC or YOLO layout, or streets in Cityscapes layout.
 
-python demo/shapes.py data/coco
-python demo/shapes.py data/shapes --layout voc --images 40
-python demo/shapes.py data/cityscapes --layout cityscapes
+Example:
+    python demo/shapes.py data/coco
+    python demo/shapes.py data/shapes --layout voc --images 40
+    python demo/shapes.py data/cityscapes --layout cityscapes
 """
 
 import signal

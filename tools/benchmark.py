@@ -1,13 +1,13 @@
-"""Times backbones or whole models side by side: ratios, share of the machine's peak, memory.
+"""Times backbones, detectors or segmentors side by side: ratios, share of the machine's peak, memory.
 
+Example:
     python tools/benchmark.py --models contm r50 swin_t --shapes 8x3x224x224 1x3x800x1344
     python tools/benchmark.py --models contm contm+cp r50 --train --device cuda --dtype bfloat16
     python tools/benchmark.py --models configs/fcos_r50_coco.py configs/fcos_contm_coco.py --shapes 1x3x800x1344
     python tools/benchmark.py --models contm@COMMIT contm r50  # against another commit of this repository
 
-The models have random weights and take turns, those of another commit in a process of its own, so what else the machine
-does meets all of them alike.
-Compare the ratios; times differ from machine to machine and from hour to hour.
+The models have random weights and are timed in turn, so that other load on the machine affects all of them alike; those
+of another commit run in a process of their own. Compare the ratios: absolute times vary between machines and hours.
 """
 
 import signal

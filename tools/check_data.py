@@ -1,8 +1,9 @@
-"""Looks at all data that a config points to, before hours of training are spent on it.
+"""Validates a dataset before training: reads every annotation and every image that a config points to.
 
+Example:
     python tools/check_data.py configs/retinanet_contm_coco.py
 
-It ends with status 1 where training or evaluation would break or use something wrong.
+The exit status is 1 if anything would break training or evaluation, or would silently be used wrongly.
 """
 
 import signal

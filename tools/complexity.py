@@ -1,5 +1,6 @@
 """Prints parameters and multiply-accumulates of the models in the published tables, measured beside published.
 
+Example:
     python tools/complexity.py --json complexity.json
 
 Classifiers are counted on images of 224x224, detectors and segmentors from their configs as the toolboxes' get_flops.py

@@ -1,6 +1,7 @@
 """Converts a checkpoint of the authors' release to one that the toolboxes load.
 
-python tools/convert_checkpoint.py SRC DST
+Example:
+    python tools/convert_checkpoint.py OFFICIAL.pth checkpoints/contm.pth
 """
 
 import signal

@@ -1,9 +1,10 @@
-"""Makes a data set for classification out of one for detection: crops of the objects, in a folder for each class.
+"""Makes a classification dataset from a detection dataset in COCO format: crops of the objects, a folder per class.
 
+Example:
     python tools/crop_objects.py data/coco data/crops --classes 10 --min-size 16
 
-Of the classes with objects in both train2017 and val2017, those with the most in the former are taken. OUT/train and
-OUT/val are what mmpretrain's datasets read; OUT/classes.txt lists the classes. OUT appears when it is complete.
+Takes the most frequent classes of train2017 among those with objects in both train2017 and val2017. MMPretrain reads
+OUT/train and OUT/val; OUT/classes.txt lists the classes. OUT appears once it is complete.
 """
 
 import signal

@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
-# Trains on several processes of one or more nodes, a process for each GPU; without GPUs, on CPUs.
-#   tools/dist_train.sh CONFIG PROCESSES [OPTIONS of tools/train.py]
-# On each of several nodes: NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_train.sh ...
+# Trains on several processes of one or more nodes, one process per GPU; without GPUs, on CPUs.
+#
+# usage: tools/dist_train.sh CONFIG PROCESSES [OPTIONS of tools/train.py]
+#
+# Example:
+#     tools/dist_train.sh configs/retinanet_contm_pretrained_coco.py 8
+#     NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 tools/dist_train.sh ...  # on each of two nodes
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  sed -n '2,/^set /s/^# \{0,1\}//p' "$0" # The comment above.
+  exit
+fi
 config=${1:?CONFIG is missing} processes=${2:?the number of PROCESSES is missing}
 exec python -m mmcontnet.engine.launch "$processes" "$(dirname "$0")/train.py" "$config" --launcher pytorch "${@:3}"

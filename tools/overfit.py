@@ -1,8 +1,9 @@
-"""Trains a detector on a few training images until it knows them: a quick proof that model and data fit together.
+"""Sanity check: overfits a detector on a few training images, to see that model and data fit together.
 
+Example:
     python tools/overfit.py configs/retinanet_contm_coco.py --images 8 --ap50 0.8
 
-It stops as soon as the box AP50 on these very images passes the mark, and says so if it never does.
+Stops as soon as the box AP50 on these images reaches the mark; the exit status is 1 if it never does.
 """
 
 import signal

@@ -1,6 +1,7 @@
-"""Renders the rows that ``tools/test.py --table FILE`` kept as tables in Markdown, beside the published ones.
+"""Renders the rows kept by ``tools/test.py --table FILE`` as Markdown tables, beside the published results.
 
-python tools/render_results.py FILE
+Example:
+    python tools/render_results.py rows.jsonl
 """
 
 import signal
