@@ -57,6 +57,16 @@ def test_resumed_training_ends_as_training_left_alone(project):
     assert all(torch.equal(value, resumed[name]) for name, value in alone.items())
 
 
+def test_config_without_the_hooks_is_told_so(project):
+    (project / 'own.py').write_text("_base_ = 'tiny.py'\ncustom_hooks = []")
+    output = run('mim', 'train', 'mmdet', 'own.py', '--work-dir', 'own', cwd=project)
+    assert output.count('ConTNet trains without ExactResumeHook and FiniteHook: resuming is not exact') == 1
+    train = [sys.executable, ROOT / 'tools/train.py', 'own.py', '--work-dir', 'own', '--resume']
+    output = run(*train, '--cfg-options', 'train_cfg.max_epochs=2', cwd=project)
+    assert 'without ExactResumeHook and' not in output
+    assert 'Resuming is not exact: the checkpoint was saved without ExactResumeHook' in output
+
+
 def test_tools_evaluate_beside_published_rows(project):
     """The config bears the name of a published row."""
     shutil.copy(project / 'tiny.py', project / 'retinanet_contm_coco.py')
