@@ -9,7 +9,7 @@ Example:
 
 --table FILE    adds the row to FILE, which tools/render_results.py renders as tables
 --show-dir DIR  draws the predictions: of a detector beside the ground truth to WORK_DIR/TIMESTAMP/DIR, of a segmentor
-                to DIR/vis_data/vis_image, of a classifier to DIR
+                to DIR/vis_data/vis_image, of a classifier to DIR, a folder for each class
 --traceback     shows where an error was raised
 
 The other options are those of the toolbox; CONFIG -h lists them.

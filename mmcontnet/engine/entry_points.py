@@ -55,7 +55,7 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
 
     if args.cfg_options.get('default_hooks', {}) is None:
         raise ValueError('--cfg-options default_hooks=None: set single hooks to None, as default_hooks.logger=None')
-    options = [*add_hooks(cfg, hooks), *draw_every_image(cfg, args)]
+    options = [*add_hooks(cfg, hooks), *draw_predictions(cfg, args, hooks)]
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         with about('--launcher pytorch'):
             options += start_on_cpu()
@@ -110,12 +110,20 @@ def check_pretrained(cfg: Config) -> None:
         check_files(backbone.get('init_cfg'))
 
 
-def draw_every_image(cfg: Config, args: argparse.Namespace) -> list:
-    """Changes to a segmentor's config that draw the predictions of all images, as KEY=VALUE; mmseg's default is few."""
-    hook = 'default_hooks.visualization.'
-    drawn = cfg.default_scope == 'mmseg' and (args.show or args.show_dir)
-    chosen = f'{hook}interval' in args.cfg_options or 'visualization' not in (cfg.get('default_hooks') or {})
-    return [f'{hook}interval=1'] if drawn and not chosen else []
+def draw_predictions(cfg: Config, args: argparse.Namespace, hooks: Sequence[str]) -> list:
+    """Changes to the hook that draws predictions, where they are asked for, as KEY=VALUE.
+
+    mmseg would draw few images of a test; for mmpretrain's see
+    :class:`~mmcontnet.engine.hooks.class_pictures.ClassPicturesHook`.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
+    option = 'default_hooks.visualization'
+    shows = args.show or args.show_dir
+    if cfg.default_scope == 'mmseg' and shows and hook and f'{option}.interval' not in args.cfg_options:
+        return [f'{option}.interval=1']
+    if cfg.default_scope == 'mmpretrain' and hook.get('type') == 'VisualizationHook':
+        return [f'{option}.type=ClassPicturesHook'] if shows or 'TensorboardHook' in hooks else []
+    return []
 
 
 def add_hooks(cfg: Config, hooks: Sequence[str]) -> list:

@@ -164,7 +164,8 @@ def test_trained_classifier_is_evaluated(project):
     command = [sys.executable, ROOT / 'tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'run']
     output = run(*command, '--show-dir', 'pictures', cwd=project, **ENV)
     assert 'accuracy/top1: ' in output and 'accuracy/top5: 100.0' in output
-    assert {path.name for path in (project / 'pictures').iterdir()} == {'0.png_0.png', '1.png_0.png'}
+    pictures = sorted(path.relative_to(project / 'pictures') for path in project.glob('pictures/*/*'))
+    assert pictures == sorted(path.relative_to(project / 'data/val') for path in project.glob('data/val/*/*'))
 
 
 @pytest.mark.parametrize('name', DENSE)

@@ -1,5 +1,6 @@
 """Hooks of mmengine's runner: what its training and its tests lack."""
 
+from .class_pictures import ClassPicturesHook
 from .compiling import CompileHook
 from .exact_resume import ExactResumeHook
 from .finite import FiniteHook
@@ -7,4 +8,12 @@ from .results import ResultsHook
 from .strict_load import StrictLoadHook
 from .tensorboard import TensorboardHook
 
-__all__ = ['CompileHook', 'ExactResumeHook', 'FiniteHook', 'ResultsHook', 'StrictLoadHook', 'TensorboardHook']
+__all__ = [
+    'ClassPicturesHook',
+    'CompileHook',
+    'ExactResumeHook',
+    'FiniteHook',
+    'ResultsHook',
+    'StrictLoadHook',
+    'TensorboardHook',
+]
