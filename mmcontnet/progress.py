@@ -3,17 +3,35 @@
 from typing import Iterable, Iterator, Optional, TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 T = TypeVar('T')
 
 
+class RateColumn(ProgressColumn):
+    """How many items are done in a second, or how many seconds one takes."""
+
+    def render(self, task: Task) -> Text:
+        """The rate as text, empty until it is known."""
+        rate = task.finished_speed or task.speed
+        return Text('' if not rate else f'{rate:.1f}/s' if rate >= 1 else f'{1 / rate:.1f} s each', style='cyan')
+
+
 def track_progress(items: Iterable[T], description: str, total: Optional[int] = None) -> Iterator[T]:
-    """Yields the items, showing on stderr how many are done and how long the rest takes.
+    """Yields the items, showing on stderr how many are done, at what rate, and how long the rest takes.
 
     Args:
         items (Iterable): What is worked on.
         description (str): What is shown before the bar.
         total (int | None): How many items there are. Defaults to None, the length of ``items``.
     """
-    yield from track(items, description, total, console=Console(stderr=True))
+    columns = [
+        TextColumn('{task.description}'),
+        BarColumn(),
+        TaskProgressColumn(),
+        RateColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    ]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield from progress.track(items, total, description=description)

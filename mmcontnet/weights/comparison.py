@@ -3,7 +3,7 @@
 from typing import Any, Dict, Iterable, Mapping, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # By kind: names of weights, with what was found.
 Problems = Dict[str, Dict[str, str]]
@@ -35,6 +35,29 @@ def compare(expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> Problem
             problems.setdefault(MISSING, {})[name] = ''
     left_over = {name: '' for name in found if name not in expected}
     return {**problems, LEFT_OVER: left_over} if left_over else problems
+
+
+def compare_with_model(model: nn.Module, weights: Dict[str, Any]) -> Problems:
+    """Lists what keeps a model from taking weights, whose names may be of older versions that its own modules know.
+
+    Weights that fit are loaded where others do not.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict): State dict of the file.
+
+    Returns:
+        dict[str, dict[str, str]]: As of :func:`compare`.
+    """
+    expected = model.state_dict()
+    problems = compare(expected, weights)
+    if MISSING in problems or LEFT_OVER in problems:
+        bad = {name for names in problems.values() for name in names} - {*problems.get(LEFT_OVER, ())}
+        result = model.load_state_dict({name: weights[name] for name in weights if name not in bad}, strict=False)
+        for kind, names in ((MISSING, result.missing_keys), (LEFT_OVER, result.unexpected_keys)):
+            kept = {name: '' for name in problems.pop(kind, {}) if name in names}
+            problems.update({kind: kept} if kept else {})
+    return problems
 
 
 def format_problems(problems: Problems, separator: str = '; ') -> str:

@@ -8,9 +8,8 @@ from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
-from torch import nn
 
-from ...weights.comparison import LEFT_OVER, MISSING, RESHAPED, Problems, compare, format_problems, list_weights
+from ...weights.comparison import RESHAPED, Problems, compare_with_model, format_problems, list_weights
 from ...weights.reading import get_state_dict
 
 
@@ -41,7 +40,7 @@ class StrictLoadHook(Hook):
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        problems = _compare_with_model(model, get_state_dict(checkpoint, source))
+        problems = compare_with_model(model, get_state_dict(checkpoint, source))
         if isinstance(runner._train_loop, BaseLoop) and not resuming:
             _allow_other_classes(problems, source)
         if problems:
@@ -49,19 +48,6 @@ class StrictLoadHook(Hook):
                 f'{source} does not fit the model of {runner.cfg.filename}. {format_problems(problems)}. '
                 'Give the config that it was trained with, its --cfg-options included.'
             )
-
-
-def _compare_with_model(model: nn.Module, weights: Dict[str, Any]) -> Problems:
-    """Compares, with the names of older versions that the model's own modules know."""
-    expected = model.state_dict()
-    problems = compare(expected, weights)
-    if MISSING in problems or LEFT_OVER in problems:
-        bad = {name for names in problems.values() for name in names} - {*problems.get(LEFT_OVER, ())}
-        result = model.load_state_dict({name: weights[name] for name in weights if name not in bad}, strict=False)
-        for kind, names in ((MISSING, result.missing_keys), (LEFT_OVER, result.unexpected_keys)):
-            kept = {name: '' for name in problems.pop(kind, {}) if name in names}
-            problems.update({kind: kept} if kept else {})
-    return problems
 
 
 def _allow_other_classes(problems: Problems, source: Any) -> None:

@@ -1,0 +1,79 @@
+"""From sources to files."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Iterable, Iterator, List, Sequence
+
+from ..commands import about, printable
+from ..progress import track_progress
+from .predictors import Predictor
+from .results import ResultWriter
+from .sources import Frame, Source, count_frames, read_frames
+
+# How long a frame of a video is shown.
+FRAME_SECONDS = 0.001
+
+
+def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_size: int = 1) -> int:
+    """Predicts on all pictures and frames and writes the results; what cannot be read is named on stderr and skipped.
+
+    When interrupted, the results so far are kept.
+
+    Args:
+        sources (list[Source]): Pictures and videos.
+        predictor (Predictor): The model.
+        out (Path): Folder for the results.
+        batch_size (int): Pictures at a time, at most. Defaults to 1.
+
+    Returns:
+        int: How many pictures and frames have results.
+
+    Raises:
+        OSError: The results cannot be written.
+        ValueError: Something could not be read; all else is done. Or the model failed, which ends the run.
+    """
+    faults: List[str] = []
+    frames = track_progress(read_frames(sources, predictor.load), 'Predicting', count_frames(sources))
+    with ResultWriter(out) as writer, closing(frames):
+        for batch in make_batches(leave_out(frames, faults), batch_size, predictor.mixes_sizes):
+            with about(str(batch[0].source.path)):
+                wait_time = 0 if batch[0].index is None else FRAME_SECONDS
+                predictions = predictor([frame.image for frame in batch], wait_time)
+            for frame, prediction in zip(batch, predictions):
+                writer.add(frame, prediction)
+    if faults:
+        raise ValueError(f'{len(faults)} of {len(sources)} files were skipped or cut short, the first: {faults[0]}')
+    return writer.images
+
+
+def leave_out(frames: Iterable[Frame], faults: List[str]) -> Iterator[Frame]:
+    """Yields what could be read, and names and lists the rest."""
+    for frame in frames:
+        if frame.fault:
+            faults.append(frame.fault)
+            print(printable(frame.fault), file=sys.stderr)
+        else:
+            yield frame
+
+
+def make_batches(frames: Iterable[Frame], size: int, mixes_sizes: bool) -> Iterator[List[Frame]]:
+    """Groups pictures that follow each other.
+
+    Args:
+        frames (Iterable[Frame]): Pictures and frames.
+        size (int): How many a batch has at most.
+        mixes_sizes (bool): Whether a batch may consist of pictures of different sizes. Otherwise a picture's result
+            would depend on the others, by the padding.
+    """
+    batch: List[Frame] = []
+    for frame in frames:
+        if batch and not mixes_sizes and frame.image.shape != batch[0].image.shape:
+            yield batch
+            batch = []
+        batch.append(frame)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
