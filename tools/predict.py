@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 
 from mmcontnet.commands import (
     about,
@@ -38,7 +39,7 @@ from mmcontnet.commands import (
     output_folder,
     positive_int,
 )
-from mmcontnet.fileio import check_writable, register_whole_files
+from mmcontnet.fileio import check_writable
 from mmcontnet.inference import build_predictor, find_sources, predict
 from mmcontnet.inference.results import ANNOTATED, LABEL_MAPS, PREDICTIONS
 from mmcontnet.toolboxes import find_entry_point, read_config
@@ -73,7 +74,11 @@ def main() -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=existing_file, help='its weights')
     parser.add_argument('inputs', metavar='INPUT', nargs='+', help='picture, video, folder or glob pattern')
     parser.add_argument(
-        '--out', metavar='DIR', type=output_folder, default=Path('predictions'), help='(default: predictions)'
+        '--out',
+        metavar='DIR',
+        type=output_folder,
+        default=Path('predictions'),
+        help='folder for the results (default: predictions)',
     )
     parser.add_argument(
         '--score', type=fraction, default=0.3, help='detections up to this score are dropped (default: 0.3)'
@@ -87,6 +92,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.show:
         check_window()
+    MMLogger.get_instance('predict', log_level='ERROR')  # The inferencers warn of their own registries.
     sources = find_sources(args.inputs, [args.out / ANNOTATED, args.out / LABEL_MAPS])
     args.out.mkdir(parents=True, exist_ok=True)
     check_writable(args.out / PREDICTIONS)
@@ -94,9 +100,7 @@ def main() -> None:
     find_entry_point(cfg, 'test.py')  # Says what to install where the toolbox is missing.
     with about(args.config):
         predictor = build_predictor(cfg, args.checkpoint, args.device or get_device(), args.score, args.show)
-    register_whole_files()
-    count = predict(sources, predictor, args.out, args.batch)
-    print(f'Results on {count} pictures and frames are in {args.out}')
+    predict(sources, predictor, args.out, args.batch)
 
 
 if __name__ == '__main__':

@@ -168,12 +168,19 @@ class Segmentor(Predictor):
     visualizer_type = 'SegLocalVisualizer'
 
     def convert(self, sample: Any, image: np.ndarray, window: Dict[str, Any]) -> Prediction:
-        """A map of labels, and the names of those that occur."""
+        """A map of labels, and the names and colours, as RGB, of those that occur."""
         label_map = self.inferencer.postprocess([sample], None)['predictions']
-        names = {str(label): self.name(label) for label in np.unique(label_map).tolist()}
-        (drawn,) = self.inferencer.visualize([image], [sample], return_vis=True, opacity=0.5, **window)
+        palette = self.inferencer.model.dataset_meta['palette']
+        found = [
+            dict(class_id=label, class_name=self.name(label), color=list(palette[label]))
+            for label in np.unique(label_map).tolist()
+        ]
+        # Writing names into the picture takes mmseg several seconds a megapixel.
+        (drawn,) = self.inferencer.visualize(
+            [image], [sample], return_vis=True, opacity=0.5, with_labels=False, **window
+        )
         return Prediction(
-            [dict(classes=names)], drawn, label_map.astype(np.uint8 if len(self.classes) <= 256 else np.uint16)
+            [dict(classes=found)], drawn, label_map.astype(np.uint8 if len(self.classes) <= 256 else np.uint16)
         )
 
 

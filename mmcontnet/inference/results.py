@@ -1,5 +1,6 @@
 """The files that predictions are written to."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -39,17 +40,17 @@ class ResultWriter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._close_video()
-        self.out.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.out / PREDICTIONS) as file:
-            file.write(json.dumps(self.records, indent=1).encode())
+        try:
+            self._close_video()
+        finally:
+            with whole_file(self.out / PREDICTIONS) as file:
+                file.write(json.dumps(self.records, indent=1).encode())
 
     def add(self, frame: Frame, prediction: Prediction) -> None:
         """Writes the annotated picture or frame and its label map, and keeps its records.
 
         Raises:
             OSError: A file cannot be written.
-            ValueError: A video cannot be encoded.
         """
         name = frame.source.name
         is_frame = frame.index is not None
@@ -59,12 +60,12 @@ class ResultWriter:
         else:
             suffix = name.suffix.lower()
             kept = suffix in PICTURES and suffix not in NOT_WRITTEN
-            mmcv.imwrite(drawn, str(self._choose_name(ANNOTATED, name if kept else name.with_suffix('.png'))))
+            _write_picture(self._choose_name(ANNOTATED, name if kept else name.with_suffix('.png')), drawn)
         position: Dict[str, Any] = dict(file_name=name.as_posix(), **(dict(frame=frame.index) if is_frame else {}))
         if prediction.label_map is not None:
             wanted = name.with_suffix('') / f'{frame.index:06d}.png' if is_frame else name.with_suffix('.png')
             path = self._choose_name(LABEL_MAPS, wanted)
-            mmcv.imwrite(prediction.label_map, str(path))
+            _write_picture(path, prediction.label_map)
             position['label_map'] = path.relative_to(self.out).as_posix()
         self.images += 1
         self.records += [dict(image_id=self.images, **position, **record) for record in prediction.records]
@@ -86,27 +87,45 @@ class ResultWriter:
         self._video.add(drawn)
 
     def _close_video(self) -> None:
-        if self._video is not None:
-            self._video.close()
-            self._video = None
+        video, self._video = self._video, None
+        if video is not None:
+            video.close()
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
 class _Video:
-    """A video that has its name once it is closed."""
+    """A video that has its name once it is closed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
 
     def __init__(self, path: Path, frame: Frame, drawn: np.ndarray) -> None:
         self.path = path
         self.size = drawn.shape[1::-1]
+        self.count = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self.unfinished = path.with_name(f'.{path.name}.{os.getpid()}.part{path.suffix}')
         fps = frame.fps if frame.fps > 0 else 25
         self.writer = cv2.VideoWriter(str(self.unfinished), cv2.VideoWriter_fourcc(*'mp4v'), fps, self.size)
-        if not self.writer.isOpened():
-            raise ValueError(f'{path} cannot be written: OpenCV has no encoder for {path.suffix}, or the disk is full')
 
     def add(self, drawn: np.ndarray) -> None:
+        """Adds a frame, (H, W, 3), BGR."""
         self.writer.write(drawn if drawn.shape[1::-1] == self.size else mmcv.imresize(drawn, self.size))
+        self.count += 1
 
     def close(self) -> None:
+        """Completes the file."""
         self.writer.release()
-        os.replace(self.unfinished, self.path)
+        try:
+            # OpenCV raises no errors.
+            if not self.unfinished.exists() or mmcv.VideoReader(str(self.unfinished)).frame_cnt < self.count:
+                raise OSError(errno.EIO, 'OpenCV cannot write it; is the disk full?', str(self.path))
+            os.replace(self.unfinished, self.path)
+        finally:
+            self.unfinished.unlink(missing_ok=True)

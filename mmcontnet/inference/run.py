@@ -15,7 +15,7 @@ from .sources import Frame, Source, count_frames, read_frames
 FRAME_SECONDS = 0.001
 
 
-def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_size: int = 1) -> int:
+def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_size: int = 1) -> None:
     """Predicts on all pictures and frames and writes the results; what cannot be read is named on stderr and skipped.
 
     When interrupted, the results so far are kept.
@@ -25,9 +25,6 @@ def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_si
         predictor (Predictor): The model.
         out (Path): Folder for the results.
         batch_size (int): Pictures at a time, at most. Defaults to 1.
-
-    Returns:
-        int: How many pictures and frames have results.
 
     Raises:
         OSError: The results cannot be written.
@@ -42,9 +39,9 @@ def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_si
                 predictions = predictor([frame.image for frame in batch], wait_time)
             for frame, prediction in zip(batch, predictions):
                 writer.add(frame, prediction)
+    print(f'Results on {writer.images} pictures and frames are in {out}')
     if faults:
         raise ValueError(f'{len(faults)} of {len(sources)} files were skipped or cut short, the first: {faults[0]}')
-    return writer.images
 
 
 def leave_out(frames: Iterable[Frame], faults: List[str]) -> Iterator[Frame]:

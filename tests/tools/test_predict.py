@@ -177,7 +177,7 @@ def test_label_maps_are_those_of_the_inferencer(predict, folder, tmp_path):
         label_map = cv2.imread(str(tmp_path / 'out' / result['label_map']), cv2.IMREAD_UNCHANGED)
         expected = inferencer(str(folder / result['file_name']))['predictions']
         assert np.mean(label_map == expected) > 0.999
-        assert {int(label) for label in result['classes']} == set(np.unique(label_map).tolist())
+        assert [found['class_id'] for found in result['classes']] == np.unique(label_map).tolist()
         assert (tmp_path / 'out/vis' / result['file_name']).is_file()
 
 
