@@ -119,6 +119,7 @@ def test_wheel_carries_what_mim_looks_for(tmp_path):
     run(*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', tmp_path, source, cwd=tmp_path)
     wheel = next(tmp_path.glob('*.whl'))
     names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.startswith('mmcontnet/ops/_C.') for name in names)
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.py'):
             assert f'mmcontnet/.mim/{path.relative_to(ROOT)}' in names

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def test_operator_equals_the_reference(shape, with_bias):
         pairs = zip(differentiate(out, leaves, gradient), differentiate(exact, exact_leaves, gradient.double()))
         for found, wanted in pairs:
             close(found, wanted.float(), 3e-6)
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_random_shapes(seed):
+    draw = random.Random(seed)
+    heads, size, batch = draw.randint(1, 6), draw.randint(1, 15), draw.randint(1, 3)
+    shape = (batch, draw.randint(1, 40), draw.randint(1, 40), heads * draw.randint(1, 40), heads, size)
+    test_operator_equals_the_reference(shape, with_bias=draw.random() < 0.5)
 
 
 def test_parts_of_maps_and_of_the_batch():
