@@ -81,12 +81,12 @@ class Predictor:
         """Sets the names and colours of the classes."""
         self.inferencer.model.dataset_meta = self.inferencer.visualizer.dataset_meta = meta
 
-    def __call__(self, images: List[np.ndarray], wait_time: float = 0) -> List[Prediction]:
+    def __call__(self, images: List[np.ndarray], wait_times: List[float]) -> List[Prediction]:
         """Predicts on a batch.
 
         Args:
             images (list[np.ndarray]): Pictures of (H, W, 3), BGR, 8 bits; of one size unless ``mixes_sizes``.
-            wait_time (float): How many seconds to show each, 0 until a key is pressed.
+            wait_times (list[float]): How many seconds to show each, 0 until a key is pressed.
 
         Raises:
             ValueError: The model predicts a class without a name.
@@ -94,12 +94,11 @@ class Predictor:
         samples = []
         for batch in self.inferencer.preprocess(images, batch_size=len(images)):
             samples += self.inferencer.forward(self.unpack(batch))
-        window = dict(show=self.show, wait_time=wait_time)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Of boxes that reach over the border.
             return [
-                self.convert(sample, np.ascontiguousarray(image[..., ::-1]), window)
-                for sample, image in zip(samples, images)
+                self.convert(sample, np.ascontiguousarray(image[..., ::-1]), dict(show=self.show, wait_time=wait_time))
+                for sample, image, wait_time in zip(samples, images, wait_times)
             ]
 
     def unpack(self, batch: Any) -> Any:
@@ -131,12 +130,9 @@ class Detector(Predictor):
     visualizer_type = 'DetLocalVisualizer'
 
     def set_meta(self, meta: Dict[str, list]) -> None:
-        """Sets the ids of the categories, too: COCO's own for COCO's classes, or else 1, 2, ..."""
+        """Sets the ids of the categories, too."""
         super().set_meta(meta)
-        from mmdet.datasets import CocoDataset
-
-        is_coco = tuple(self.classes) == CocoDataset.METAINFO['classes']
-        self.category_ids = [number for number in range(1, 91) if number not in COCO_GAPS] if is_coco else None
+        self.category_ids = number_categories(self.classes)
 
     def unpack(self, batch: Any) -> Any:
         """Without the pictures themselves, which come first."""
@@ -149,8 +145,8 @@ class Detector(Predictor):
         records = []
         for label, score, (left, top, right, bottom) in zip(found['labels'], found['scores'], found['bboxes']):
             record = dict(
-                category_id=self.category_ids[label] if self.category_ids else label + 1,
                 category_name=self.name(label),
+                category_id=self.category_ids[label],
                 bbox=[left, top, right - left, bottom - top],
                 score=score,
             )
@@ -219,6 +215,16 @@ def build_predictor(cfg: Config, checkpoint: Path, device: str, score: float = 0
     """The predictor for the toolbox that a config names as its ``default_scope``; see :class:`Predictor`."""
     init_default_scope(cfg.default_scope)
     return PREDICTORS[cfg.default_scope](cfg, checkpoint, device, score, show)
+
+
+def number_categories(classes: List[str]) -> List[int]:
+    """The ids of categories: COCO's own for its 80 classes, which leave gaps, or else 1, 2, ..."""
+    from mmdet.datasets import CocoDataset
+
+    is_coco = tuple(classes) == CocoDataset.METAINFO['classes']
+    return (
+        [number for number in range(1, 91) if number not in COCO_GAPS] if is_coco else list(range(1, len(classes) + 1))
+    )
 
 
 def _build_loader(cfg: Config) -> Loader:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 import cv2
 import mmcv
@@ -33,7 +33,7 @@ class ResultWriter:
         self.out = out
         self.records: List[Dict[str, Any]] = []
         self.images = 0
-        self._names: Dict[Any, Path] = {}
+        self._names: Set[Path] = set()
         self._video: Optional[_Video] = None
 
     def __enter__(self) -> 'ResultWriter':
@@ -77,7 +77,7 @@ class ResultWriter:
         while path in self._names:
             path = self.out / folder / name.with_name(f'{name.stem}_{number}{name.suffix}')
             number += 1
-        self._names[path] = name
+        self._names.add(path)
         return path
 
     def _add_to_video(self, frame: Frame, drawn: np.ndarray) -> None:

@@ -35,8 +35,8 @@ def predict(sources: Sequence[Source], predictor: Predictor, out: Path, batch_si
     with ResultWriter(out) as writer, closing(frames):
         for batch in make_batches(leave_out(frames, faults), batch_size, predictor.mixes_sizes):
             with about(str(batch[0].source.path)):
-                wait_time = 0 if batch[0].index is None else FRAME_SECONDS
-                predictions = predictor([frame.image for frame in batch], wait_time)
+                wait_times = [0 if frame.index is None else FRAME_SECONDS for frame in batch]
+                predictions = predictor([frame.image for frame in batch], wait_times)
             for frame, prediction in zip(batch, predictions):
                 writer.add(frame, prediction)
     print(f'Results on {writer.images} pictures and frames are in {out}')

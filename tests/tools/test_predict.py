@@ -23,6 +23,7 @@ from test_end_to_end import CONFIG
 from tool_runner import run_tool
 
 from mmcontnet.inference import run as inference_run
+from mmcontnet.inference.predictors import number_categories
 from mmcontnet.inference.sources import find_sources
 
 pytestmark = pytest.mark.slow
@@ -243,12 +244,15 @@ def test_unreadable_files_are_named_and_skipped(predict, folder, tmp_path):
     draw(folder / 'bad/cut.png')
     (folder / 'bad/cut.png').write_bytes((folder / 'bad/cut.png').read_bytes()[:-60])
     draw(folder / 'bad/good.png')
+    draw_video(folder / 'bad/short.avi', 40)
+    (folder / 'bad/short.avi').write_bytes((folder / 'bad/short.avi').read_bytes()[:10000])
     results, errors = predict('bad photos/notes.txt --score 0', status=1)
-    assert {result['file_name'] for result in results} == {'bad/good.png'}
+    assert {result['file_name'] for result in results} == {'bad/good.png', 'bad/short.avi'}
     for name in ('text.jpg', 'empty.png', 'cut.png', 'notes.txt'):
         assert any(f'{name} cannot be read as a picture: ' in line for line in errors)
     assert any('no.mp4 cannot be read as a video' in line for line in errors)
-    assert '5 of 6 files were skipped or cut short' in errors[-1]
+    assert any('short.avi is damaged: it ends after ' in line for line in errors)
+    assert '6 of 7 files were skipped or cut short' in errors[-1]
 
 
 def test_interruption_keeps_what_is_done(predict, folder, tmp_path, monkeypatch):
@@ -347,6 +351,28 @@ def test_window_needs_a_display(predict, monkeypatch):
     monkeypatch.setattr(pyplot, 'get_backend', lambda: 'agg')
     _, errors = predict('photos --show', status=1)
     assert '--show needs a display' in errors[-1]
+
+
+@pytest.mark.parametrize('model', ['detector', 'segmentor', 'classifier'])
+def test_each_picture_is_shown_until_a_key_is_pressed(predict, monkeypatch, model):
+    from matplotlib import pyplot
+    from mmengine.visualization import Visualizer
+
+    shown = []
+    monkeypatch.setattr(pyplot, 'get_backend', lambda: 'tkagg')
+    monkeypatch.setattr(Visualizer, 'show', lambda self, image, win_name, wait_time: shown.append(wait_time))
+    predict('photos/a.png photos/b.png videos --show --batch 3', model)
+    assert shown[:2] == [0, 0] and all(0 < wait_time < 0.1 for wait_time in shown[2:]) and len(shown) == 9
+
+
+def test_categories_of_coco_have_its_numbers():
+    from mmdet.datasets import CocoDataset
+
+    names = CocoDataset.METAINFO['classes']
+    numbers = dict(zip(names, number_categories(list(names))))
+    assert len(numbers) == 80 and numbers['person'] == 1 and numbers['toothbrush'] == 90
+    assert [numbers[name] for name in ('stop sign', 'backpack', 'dining table', 'toilet', 'tv')] == [13, 27, 67, 70, 72]
+    assert number_categories(['a', 'b']) == [1, 2]
 
 
 def test_names_are_relative_to_what_all_inputs_share(folder, monkeypatch):
