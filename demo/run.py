@@ -1,6 +1,9 @@
-"""The demo: trains RetinaNet with ConTNet on drawn shapes, evaluates it, and shows what it finds.
+"""The demo: trains RetinaNet with ConT-S on drawn shapes, evaluates it, and shows its detections.
 
-Run by ``make demo``. Everything is written to work_dirs/demo.
+Example:
+    python demo/run.py  # or: make demo
+
+Everything is written to work_dirs/demo.
 """
 
 import signal
@@ -20,7 +23,8 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import mmcv
 import numpy as np
-from shapes import write_coco
+from mmdet.apis import DetInferencer
+from shapes import draw, write_coco
 
 from mmcontnet.commands import command, command_parser
 
@@ -28,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = 'demo/retinanet_conts_shapes.py'
 OUT = Path('work_dirs/demo')
 PICTURES = 6
+SCORE = 0.5
 
 
 def run(*words: str) -> None:
@@ -74,6 +79,17 @@ def join_pictures(folder: Path, path: Path) -> None:
     mmcv.imwrite(np.concatenate(rows), str(path))
 
 
+def predict_new_picture(checkpoint: str) -> Path:
+    """Draws a picture that is in neither split, and writes it with the detections of MMDetection's inferencer."""
+    out = ROOT / OUT / 'predicted'
+    out.mkdir(exist_ok=True)
+    picture, _ = draw(np.random.default_rng(2026))
+    mmcv.imwrite(picture, str(out / 'new.jpg'))
+    detect = DetInferencer(str(ROOT / CONFIG), checkpoint)
+    detect(str(out / 'new.jpg'), out_dir=str(out), pred_score_thr=SCORE)
+    return out / 'vis/new.jpg'
+
+
 @command
 def main() -> None:
     """Runs the steps."""
@@ -91,9 +107,11 @@ def main() -> None:
     pictures = newest(work_dir / 'test', 'pictures')
     plot_curves(read_log(newest(work_dir / 'train', 'scalars.json')), work_dir / 'curves.png')
     join_pictures(pictures, work_dir / 'detections.png')
+    predicted = predict_new_picture(str(ROOT / checkpoint))
     print(f'\nAP {metrics["coco/bbox_mAP"]:.3f}, AP50 {metrics["coco/bbox_mAP_50"]:.3f} on the validation images')
     print(f'after {(time.time() - start) / 60:.1f} minutes')
     print(f'Detections, ground truth on the left: {OUT}/detections.png; all of them: {pictures.relative_to(ROOT)}')
+    print(f'Detections on a new picture: {predicted.relative_to(ROOT)}')
     print(f'Loss and AP over the epochs: {OUT}/curves.png')
 
 
