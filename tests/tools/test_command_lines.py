@@ -317,6 +317,7 @@ def test_train_adds_hooks(monkeypatch, options, more):
     monkeypatch.setattr(
         'mmcontnet.engine.entry_points.run_entry_point', lambda script, usage, added: hooks.extend(added)
     )
+    monkeypatch.setattr(toolboxes, 'import_module', lambda name: None)  # TensorBoard's.
     monkeypatch.setattr(sys, 'argv', ['train.py', 'tiny.py', *options])
     runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
     assert hooks == ['ExactResumeHook', 'FiniteHook', 'StrictLoadHook', *more]

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from tool_runner import run_tool
 
+# mmengine keeps a visualizer of a name for the life of a process, so each test gives its own.
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CONFIG = f"""
@@ -49,7 +50,8 @@ def folder(tmp_path_factory):
 
 def test_test_draws_every_image(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    run_tool('tools/test.py', 'tiny.py', 'weights.pth', '--work-dir', 'test', '--show-dir', 'pictures')
+    options = ['--work-dir', 'test', '--show-dir', 'pictures', '--cfg-options', 'visualizer.name=test']
+    run_tool('tools/test.py', 'tiny.py', 'weights.pth', *options)
     pictures = list(folder.glob('pictures/vis_data/vis_image/*.png'))
     assert len(pictures) == 3
     assert cv2.imread(str(pictures[0])).shape == (64, 256, 3)  # Ground truth and prediction.
@@ -58,7 +60,8 @@ def test_test_draws_every_image(folder, monkeypatch):
 def test_tensorboard_has_curves_and_validation_pictures(folder, monkeypatch):
     accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
     monkeypatch.chdir(folder)
-    run_tool('tools/train.py', 'tiny.py', '--work-dir', 'train', '--tensorboard')
+    options = ['--work-dir', 'train', '--tensorboard', '--cfg-options', 'visualizer.name=train']
+    run_tool('tools/train.py', 'tiny.py', *options)
     (events,) = folder.glob('train/*/vis_data/events.out.tfevents.*')
     tags = accumulator.EventAccumulator(str(events)).Reload().Tags()
     assert {'loss', 'mIoU'} <= set(tags['scalars'])
