@@ -2,7 +2,7 @@
 
 import logging
 import re
-from typing import List
+from typing import List, Sequence
 
 from mmengine.logging import MessageHub, print_log
 
@@ -18,6 +18,11 @@ def find_missing(cfg_text: str) -> List[str]:
     return [hook for hook in CONSEQUENCES if not re.search(rf'\b{hook}\b', cfg_text)]
 
 
+def line_to_add(missing: Sequence[str]) -> str:
+    """The line of a config that adds hooks."""
+    return f'custom_hooks = [{", ".join(f"dict(type={hook!r})" for hook in missing)}]'
+
+
 def warn_in_run() -> None:
     """Logs what the run that is about to train lacks, and the line that adds it; outside of a run, does nothing.
 
@@ -30,10 +35,9 @@ def warn_in_run() -> None:
     if not missing:
         return
     resumes = re.search(r'^resume = True$', cfg_text, re.MULTILINE)
-    hooks = ', '.join(f"dict(type='{hook}')" for hook in missing)
     print_log(
         f'{"This run resumes" if resumes else "ConTNet trains"} without {" and ".join(missing)}: '
-        f'{"; ".join(CONSEQUENCES[hook] for hook in missing)}. Add to the config: custom_hooks = [{hooks}]',
+        f'{"; ".join(CONSEQUENCES[hook] for hook in missing)}. Add to the config: {line_to_add(missing)}',
         logger='current',
         level=logging.WARNING,
     )

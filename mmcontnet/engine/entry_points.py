@@ -13,6 +13,7 @@ from mmengine.device import get_device
 from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
+from ..missing_hooks import find_missing, line_to_add
 from ..toolboxes import check_torchvision, find_entry_point, read_config
 from ..weights.pretrained import check_files
 from ..weights.reading import read_checkpoint
@@ -56,6 +57,13 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
     if args.cfg_options.get('default_hooks', {}) is None:
         raise ValueError('--cfg-options default_hooks=None: set single hooks to None, as default_hooks.logger=None')
     options = [*add_hooks(cfg, hooks), *draw_predictions(cfg, args, hooks)]
+    missing = find_missing(str(cfg.to_dict())) if script == 'train.py' else []
+    if missing:
+        print(
+            f'{args.config} lacks {" and ".join(missing)}, which this command adds. For others, add to it: '
+            f'{line_to_add(missing)}',
+            file=sys.stderr,
+        )
     if args.launcher == 'pytorch' and not torch.cuda.is_available():
         with about('--launcher pytorch'):
             options += start_on_cpu()

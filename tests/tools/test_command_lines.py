@@ -225,7 +225,8 @@ def test_help_of_a_config_is_that_of_the_toolbox():
 )
 def test_training_has_its_hooks_whatever_the_config(runners, line):
     Path('own.py').write_text(f"_base_ = 'tiny.py'\n{line}")
-    run_tool('tools/train.py', 'own.py', '--work-dir', 'own')
+    _, errors = run_tool('tools/train.py', 'own.py', '--work-dir', 'own')
+    assert ('own.py lacks ExactResumeHook' in errors) == bool(line.startswith('custom_hooks'))
     names = [type(hook).__name__ for hook in runners[0].hooks]
     assert names.count('ExactResumeHook') == names.count('FiniteHook') == names.count('CheckpointHook') == 1
 
