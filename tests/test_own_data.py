@@ -32,7 +32,7 @@ def test_page_runs(tmp_path, monkeypatch):
         outputs.append(result.stdout + result.stderr)
     assert len(outputs) == 5
     assert 'RetinaNet with ConT-Ti, 4 classes: circle, square, star, triangle' in outputs[1]
-    assert '24 images with 50 objects; validation: 2 images' in outputs[1]
+    assert '8 images with 18 objects; validation: 2 images' in outputs[1]
     assert 'Problems: none' in outputs[4]
     for name in ('my', 'my_fcos', 'hand'):
         assert Path(f'work_dirs/{name}/epoch_1.pth').is_file()

@@ -1,5 +1,6 @@
 """Writes a config for your own data, ready for training.
 
+Example:
     python tools/make_config.py --model retinanet --arch s --data my_data --out my.py
     python tools/make_config.py --model pspnet --arch m --data streets --batch 4 --epochs 50 --out streets.py
 

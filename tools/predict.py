@@ -3,6 +3,7 @@
 usage: python tools/predict.py CONFIG CHECKPOINT INPUT [INPUT ...] [--out DIR] [--score 0.3] [--batch N]
                                [--device DEVICE] [--show] [--cfg-options KEY=VALUE ...] [--traceback]
 
+Example:
     python tools/predict.py configs/retinanet_contm_coco.py work_dirs/retinanet_contm_coco/epoch_12.pth photos clip.mp4
 
 INPUT is a picture, a video, a folder, which is searched recursively, or a quoted glob pattern such as

@@ -89,7 +89,7 @@ def make(tmp_path, monkeypatch):
         stdout, stderr = run_tool('tools/make_config.py', *arguments, status=status)
         if status:
             assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*')}
-        cfg = None if status else read_config('my.py')
+        cfg = None if status or '--out' in options else read_config('my.py')
         return stdout + stderr, cfg
 
     return make
@@ -175,6 +175,89 @@ def test_given_validation_data_are_used(make):
     output, cfg = make('folders', 'classifier', damage=split)
     assert 'training: 6 images; validation: 6 images\n' in output and 'split off' not in output
     assert cfg.val_dataloader.dataset.data_prefix == 'data/val' and 'ann_file' not in cfg.val_dataloader.dataset
+
+
+def move_into_splits(root):
+    """As some exporters write: a folder for each split, with annotations and images."""
+    for split in ('train', 'valid'):
+        (root / split).mkdir()
+    for path in sorted([*root.glob('*/*.png'), *root.glob('*/*.xml')]):
+        path.rename(root / ('valid' if path.stem == '5' else 'train') / path.name)
+
+
+def move_coco(root):
+    content = json.loads((root / 'all.json').read_text())
+    (root / 'all.json').unlink()
+    move_into_splits(root)
+    for split, is_val in (('train', False), ('valid', True)):
+        part = dict(
+            content,
+            images=[one for one in content['images'] if (one['id'] == 5) == is_val],
+            annotations=[one for one in content['annotations'] if (one['image_id'] == 5) == is_val],
+        )
+        (root / split / '_annotations.coco.json').write_text(json.dumps(part))
+
+
+def move_yolo(root):
+    for split in ('train', 'valid'):
+        for kind in ('images', 'labels'):
+            (root / split / kind).mkdir(parents=True)
+    for path in sorted([*root.glob('images/*.png'), *root.glob('labels/*.txt')]):
+        path.rename(root / ('valid' if path.stem == '5' else 'train') / path.parent.name / path.name)
+    text = 'train: ../train/images\nval: ../valid/images\nnc: 2\nnames: [cat, dog]\n'
+    (root / 'data.yaml').write_text(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('layout, move', [('coco', move_coco), ('voc', move_into_splits), ('yolo', move_yolo)])
+def test_folders_of_splits(make, layout, move):
+    output, cfg = make(layout, 'retinanet', damage=move)
+    assert 'training: 5 images with 5 objects; validation: 1 images with 1 objects\n' in output
+    assert cfg.val_dataloader.dataset.data_prefix.img.startswith('data/valid')
+
+
+@pytest.mark.slow
+def test_lists_of_voc(make):
+    def write_lists(root):
+        (root / 'ImageSets/Main').mkdir(parents=True)
+        (root / 'ImageSets/Main/train.txt').write_text('0\n1 1\n2 -1\n')
+        (root / 'ImageSets/Main/val.txt').write_text('3\n4\n')
+
+    output, _ = make('voc', 'retinanet', damage=write_lists)
+    assert 'training: 3 images with 3 objects; validation: 2 images with 2 objects\n' in output
+
+
+@pytest.mark.slow
+def test_splits_of_label_maps(make):
+    def move(root):
+        for kind, end in (('images', ''), ('labels', '_mask')):
+            for split in ('train', 'val'):
+                (root / kind / split).mkdir()
+            for number in range(6):
+                name = f'{number}{end}.png'
+                (root / kind / name).rename(root / kind / ('val' if number == 5 else 'train') / name)
+
+    output, cfg = make('maps', 'pspnet', damage=move)
+    assert 'training: 5 images; validation: 1 images\n' in output
+    assert cfg.val_dataloader.dataset.data_prefix == dict(img_path='data/images/val', seg_map_path='data/labels/val')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['my data', "it's", '数据', 'a#b%c', '-x'])
+def test_odd_folders(make, tmp_path, name):
+    (tmp_path / 'sub').mkdir()
+    write_voc(tmp_path / name)
+    _, cfg = make('coco', 'retinanet', f'--data={name}', '--data', str(tmp_path / name), '--out', 'sub/it.py')
+    assert cfg is None
+    cfg = read_config('sub/it.py')
+    assert cfg.train_dataloader.dataset.ann_file == 'sub/it_train.json'
+    assert cfg.train_dataloader.dataset.data_prefix.img == f'{name}/JPEGImages'
+
+
+def test_folder_that_configs_replace(make, tmp_path):
+    write_voc(tmp_path / '{{ x }}')
+    output, _ = make('coco', 'retinanet', '--data', '{{ x }}', status=1)
+    assert 'cannot stand in a config: rename it' in output
 
 
 @pytest.mark.slow
