@@ -111,6 +111,8 @@ def _make_detector(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output]:
     if splits is None:
         return None
     is_split = 'val' not in splits
+    if is_split and paths.val_images:
+        raise ValueError(f'--val-images {paths.val_images}: there are no annotations for them; say --val-ann')
     if is_split:
         splits = split_by_chance(splits['train'])
     yield from check_counts(splits)

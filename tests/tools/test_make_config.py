@@ -480,7 +480,7 @@ BROKEN = {
     'coco: no objects': (
         'coco',
         edit_json(lambda c: c.update(annotations=[])),
-        ['There is no object in the train part'],
+        ['data/all.json: 0 images to learn from are too few'],
     ),
     # Label maps
     'maps: no list of classes': (
@@ -494,6 +494,11 @@ BROKEN = {
         ['blank line', 'data/classes.txt:2'],
     ),
     'maps: class missing': ('maps', edit('classes.txt', 'sky\n', ''), ['Labels are out of range', '_mask.png: [1]']),
+    'maps: only one class': (
+        'maps',
+        lambda root: (root / 'classes.txt').write_text('road'),
+        ['There is only one class', "data/classes.txt: 'road'"],
+    ),
     'maps: map missing': (
         'maps',
         lambda root: (root / 'labels/3_mask.png').unlink(),
@@ -530,6 +535,11 @@ BROKEN = {
             shutil.copytree(root / 'dog', root / 'train/dog'),
         ],
         ['Class is not among those of the training', 'val/ant'],
+    ),
+    'folders: only one': (
+        'folders',
+        lambda root: shutil.rmtree(root / 'cat'),
+        ['There is only one class', "data: 'dog'"],
     ),
     'folders: no image': ('folders', lambda root: (root / 'cat/1.png').write_text('x'), ['decoded', 'cat/1.png']),
 }
@@ -584,6 +594,17 @@ DOUBTFUL = {
     ),
     'yolo: names with numbers': ('yolo', edit('data.yaml', '[cat, dog]', '{1: dog, 0: cat}'), ['cat, dog']),
     "yolo: an exporter's path": ('yolo', edit('data.yaml', 'train: images', 'train: ../images'), ['Problems: none']),
+    'yolo: names that YAML replaces': (
+        'yolo',
+        edit('data.yaml', '[cat, dog]', '[yes, no]'),
+        ['YAML replaces: quote it', 'data.yaml:3: names: True'],
+    ),
+    'yolo: folder twice': (
+        'yolo',
+        edit('data.yaml', 'train: images', 'train: [images, images]'),
+        ['Image is listed 2 times', 'data/images/0.png'],
+    ),
+    'voc: link in a circle': ('voc', lambda root: (root / 'again').symlink_to(root), ['training: 5 images']),
     'coco: class without object': (
         'coco',
         edit_json(lambda c: c['categories'].append(dict(id=7, name='cow'))),
@@ -641,6 +662,7 @@ REFUSED = [
     (['--train-ann', 'gone.json'], 2, "'gone.json' does not exist"),
     (['--arch', 'xl'], 2, "invalid choice: 'xl'"),
     (['--model', 'pspnet'], 1, 'classes.txt'),
+    (['--val-images', 'data/images'], 1, 'data/images: there are no annotations for them; say --val-ann'),
     (['--model', 'yolo'], 2, "invalid choice: 'yolo'"),
     (['--data', 'empty'], 1, 'empty holds no boxes; expected COCO JSON'),
 ]

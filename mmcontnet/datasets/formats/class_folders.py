@@ -42,7 +42,7 @@ def read_class_folders(paths: Paths) -> Findings[ClassFolders]:
     classes = names['train']
     if not classes:
         raise ValueError(f'{train}: there is no folder in it; expected one for each class')
-    yield from check_names(classes, str(train))
+    yield from check_names(classes, str(train), least=2)
     splits = {}
     for split, folder in folders.items():
         for name in names[split]:

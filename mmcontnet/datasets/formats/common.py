@@ -37,9 +37,14 @@ def find_split(root: Path, names: Sequence[str]) -> Optional[Path]:
 
 def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> List[Path]:
     """The files in a folder and below it whose names end in one of the suffixes, sorted; hidden ones are left out."""
-    files = []
+    files: List[Path] = []
+    seen = set()  # Links may lead in circles.
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith('.')]
+        if os.path.realpath(parent) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
         files += [Path(parent, name) for name in names if not name.startswith('.')]
     return sorted(path for path in files if path.suffix.lower() in suffixes)
 
@@ -58,11 +63,13 @@ def read_size(path: Path) -> Findings[Size]:
     return (yield from attempt(read, 'Image cannot be decoded', str(path)))
 
 
-def check_names(names: Iterable[str], where: str) -> Findings:
-    """Whether names of classes are different and can stand in a config and on pictures."""
+def check_names(names: Iterable[str], where: str, least: int = 1) -> Findings:
+    """Whether names of classes are different, as many as it takes, and can stand in a config and on pictures."""
     names = list(names)
     if not names:
         yield Finding('There are no classes', where)
+    elif len(names) < least:
+        yield Finding('There is only one class: nothing to tell apart', f'{where}: {names[0]!r}')
     for name, count in Counter(names).items():
         if count > 1:
             yield Finding('Class is named twice', f'{where}: {name!r}')
@@ -88,7 +95,7 @@ def split_off(items: Sequence[T]) -> Tuple[List[T], List[T]]:
     """
     if len(items) < 2:
         raise ValueError(
-            f'{len(items)} images (with objects) are too few to split off a validation part; expected 2 at least'
+            f'{len(items)} images to learn from are too few to split off a validation part; expected 2 at least'
         )
     count = max(1, round(VAL_SHARE * len(items)))
     chosen = set(np.random.default_rng(SEED).permutation(len(items))[:count].tolist())
@@ -108,7 +115,7 @@ def read_lines(path: Path) -> Findings[List[Tuple[int, str]]]:
     return (yield from attempt(read, 'File cannot be read', str(path)))
 
 
-def read_classes(path: Path) -> Findings[List[str]]:
+def read_classes(path: Path, least: int = 1) -> Findings[List[str]]:
     """The names in a list of classes, one on each line; a blank line in the middle would shift the labels."""
     lines = yield from read_lines(path)
     for expected, (number, _) in enumerate(lines or [], 1):
@@ -116,5 +123,5 @@ def read_classes(path: Path) -> Findings[List[str]]:
             yield Finding('List of classes has a blank line', f'{path}:{expected}')
             break
     names = [name for _, name in lines or []]
-    yield from check_names(names, str(path))
+    yield from check_names(names, str(path), least)
     return names

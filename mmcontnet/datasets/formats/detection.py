@@ -1,9 +1,11 @@
 """Boxes of all layouts as COCO JSON, which mmdet reads."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ...commands import about
 from ..findings import Finding, Findings
 from ..images import Size
 from .common import split_off
@@ -87,7 +89,8 @@ def split_by_chance(split: DetectionSplit) -> Dict[str, DetectionSplit]:
     """
     images, annotations = split.content['images'], split.content['annotations']
     counting = {one['image_id'] for one in annotations if not (one.get('iscrowd') or one.get('ignore'))}
-    val = split_off([image['id'] for image in images if image['id'] in counting])[1]
+    with about(str(split.file or split.images)):
+        val = split_off([image['id'] for image in images if image['id'] in counting])[1]
     others = [image['id'] for image in images if image['id'] not in counting]
     if len(others) > 1:
         val += split_off(others)[1]
@@ -110,6 +113,9 @@ def check_counts(splits: Dict[str, DetectionSplit]) -> Findings:
         for category in split.content['categories']:
             if category['id'] not in used:
                 yield Finding(f'Class has no object in the {name} part', repr(category['name']), harmless=True)
+        for path, count in Counter(image['file_name'] for image in split.content['images']).items():
+            if count > 1:
+                yield Finding(f'Image is listed {count} times', str(split.images / path), harmless=True)
         if not split.content['annotations']:
             yield Finding(f'There is no object in the {name} part', str(split.file or split.images))
     train, val = (

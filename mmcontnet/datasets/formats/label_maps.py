@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ...commands import about
 from ...progress import track_progress
 from ..findings import Finding, Findings
 from ..images import Size
@@ -44,7 +45,7 @@ def read_label_maps(paths: Paths) -> Findings[LabelMaps]:
         raise ValueError(
             f'{paths.root}/classes.txt: there is no such file; expected a class on each line, label 0 first'
         )
-    classes = yield from read_classes(listed)
+    classes = yield from read_classes(listed, least=2)
     splits = {}
     given = {'train': (paths.train_images, paths.train_ann), 'val': (paths.val_images, paths.val_ann)}
     for name, words in (('train', TRAIN), ('val', VAL)):
@@ -62,7 +63,8 @@ def split_maps(split: MapSplit) -> Dict[str, MapSplit]:
     Raises:
         ValueError: There are too few.
     """
-    parts = zip(('train', 'val'), split_off(list(zip(split.names, split.sizes))))
+    with about(str(split.images)):
+        parts = zip(('train', 'val'), split_off(list(zip(split.names, split.sizes))))
     return {
         name: split._replace(names=[pair[0] for pair in part], sizes=[pair[1] for pair in part], is_part=True)
         for name, part in parts

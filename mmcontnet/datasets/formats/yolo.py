@@ -89,6 +89,9 @@ def _read_names(description: _Description) -> Findings[List[str]]:
     if not isinstance(names, list):
         yield Finding('There are no classes', f'{where} is {names!r:.80}; expected a list')
         return None
+    for name in names:
+        if not isinstance(name, (str, int)) or isinstance(name, bool):
+            yield Finding('Class name is a word that YAML replaces: quote it', f'{where}: {name!r}', harmless=True)
     names = [str(name) for name in names]
     yield from check_names(names, where)
     count = description.content.get('nc', len(names))
