@@ -200,7 +200,7 @@ def _make_segmentor(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output]
         listed = ''
         if split.is_part:
             path = out.with_name(f'{out.stem}_{name}.txt')
-            files[path] = '\n'.join(split.names) + '\n'
+            files[path] = _write_list(split.names)
             listed = f'ann_file={write_path(path)}, '
         parts += [
             f'{name} = dict(',
@@ -272,7 +272,7 @@ def _make_classifier(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output
         listed = ''
         if split.needs_list:
             path = out.with_name(f'{out.stem}_{name}.txt')
-            files[path] = ''.join(f'{image} {label}\n' for image, label in split.images)
+            files[path] = _write_list([f'{image} {label}' for image, label in split.images])
             listed = f'ann_file={write_path(path)}, '
         parts.append(f'{name} = dict({listed}data_prefix={write_path(split.folder)})')
     inputs = f'in_channels={list_channels(recipe.arch)[3]}, ' if recipe.arch == 'ti' else ''
@@ -318,6 +318,18 @@ def _make_classifier(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output
     files[out] = '\n'.join(lines) + '\n'
     counts = [f'{len(split.images)} images' for split in splits.values()]
     return Output(files, _notes(recipe, data.classes, counts, is_split, batch, epochs, lr * batch / base_batch))
+
+
+def _write_list(names: Sequence[str]) -> str:
+    """Names on lines of their own, which the toolboxes strip.
+
+    Raises:
+        ValueError: One of them would not come back as it is.
+    """
+    for name in names:
+        if not name.isprintable() or name != name.strip():
+            raise ValueError(f'{name!r} cannot stand in a list: rename it')
+    return ''.join(f'{name}\n' for name in names)
 
 
 def _choose(recipe: Recipe, batch: int, epochs: int) -> Tuple[int, int]:

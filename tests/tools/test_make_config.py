@@ -493,7 +493,19 @@ BROKEN = {
         lambda root: (root / 'classes.txt').write_text('road\n\nsky\n'),
         ['blank line', 'data/classes.txt:2'],
     ),
-    'maps: class missing': ('maps', edit('classes.txt', 'sky\n', ''), ['Labels are out of range', '_mask.png: [1]']),
+    'maps: class missing': (
+        'maps',
+        lambda root: cv2.imwrite(str(root / 'labels/3_mask.png'), np.full(SIZE[::-1], 2, np.uint8)),
+        ['Labels are out of range', '3_mask.png: [2]'],
+    ),
+    'maps: line break in a name': (
+        'maps',
+        lambda root: [
+            (root / 'images/3.png').rename(root / 'images/3\n.png'),
+            (root / 'labels/3_mask.png').rename(root / 'labels/3\n_mask.png'),
+        ],
+        ['cannot stand in a list: rename it'],
+    ),
     'maps: only one class': (
         'maps',
         lambda root: (root / 'classes.txt').write_text('road'),
@@ -535,6 +547,11 @@ BROKEN = {
             shutil.copytree(root / 'dog', root / 'train/dog'),
         ],
         ['Class is not among those of the training', 'val/ant'],
+    ),
+    'folders: line break in a name': (
+        'folders',
+        lambda root: (root / 'cat/1.png').rename(root / 'cat/1\n.png'),
+        ['cannot stand in a list: rename it'],
     ),
     'folders: only one': (
         'folders',

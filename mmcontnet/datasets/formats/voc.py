@@ -71,8 +71,9 @@ def read_voc(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
         classes = sorted({one.name for one in objects})
         yield from check_names(classes, str(paths.root))
     first = int(all(min(one.edges[:2]) >= 1 for one in objects))
-    detail = f'{paths.root}: xmin and ymin start at {first}' + (', as in VOC' if first else '')
-    yield Finding(f'Pixels are taken as counted from {first}', detail, harmless=True)
+    if objects:
+        detail = f'{paths.root}: xmin and ymin start at {first}' + (', as in VOC' if first else '')
+        yield Finding(f'Pixels are taken as counted from {first}', detail, harmless=True)
     labels = {name: label for label, name in enumerate(classes)}
     splits = {}
     for split, group in pages.items():
