@@ -1,21 +1,18 @@
 """The ConTNet backbone."""
 
-import logging
 from math import lcm, prod
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..missing_hooks import warn_in_run
 from ..ops import in_strips
-from ..weights.pretrained import EXAMPLE, load_pretrained, split_init_cfg
+from ..weights.pretrained import load_pretrained, split_init_cfg, warn_of_start
 from .arch import NUM_STAGES, POSITIVE, get_arch
 from .arguments import check, choice, flag, integer, several
 from .encoder import Encoder
@@ -243,21 +240,12 @@ class ConTNet(BaseModule):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Loads the weights that ``init_cfg`` names; without one, warns that training starts from random weights.
-
-        mmengine calls this where training begins, so it also warns of hooks that the run lacks.
+        """Loads the weights that ``init_cfg`` names, and warns about what a run that begins here lacks.
 
         Raises:
             ValueError: ``init_cfg`` is wrong, or the weights do not fit.
         """
-        if self.init_cfg is None:
-            print_log(
-                'ConTNet has no pretrained weights: unless a checkpoint is loaded, training starts from random ones. '
-                f'Give weights with init_cfg={EXAMPLE}, where FILE comes from tools/convert_checkpoint.py.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        warn_in_run()
+        warn_of_start(self.init_cfg)
         init_cfg = self.init_cfg
         pretrained, self.init_cfg = split_init_cfg(init_cfg)
         super().init_weights()  # by the other initializers

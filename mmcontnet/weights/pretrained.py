@@ -1,5 +1,6 @@
 """Loading pretrained weights into the backbone, all of them or none."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
+from ..missing_hooks import warn_in_run
 from .comparison import LEFT_OVER, compare, format_problems
 from .reading import get_state_dict, read_checkpoint
 
@@ -18,6 +20,22 @@ HOW_TO_GET = (
     "Convert the authors' checkpoint: python tools/convert_checkpoint.py OFFICIAL.pth {file}; or train on ImageNet "
     '(configs/cont*_imagenet.py) and name the checkpoint: --cfg-options model.backbone.init_cfg.checkpoint=FILE'
 )
+
+
+def warn_of_start(init_cfg: Any) -> None:
+    """Warns about random weights, and about hooks that the run that begins here lacks.
+
+    Args:
+        init_cfg (dict | list[dict] | None): Configs of mmengine's initializers.
+    """
+    if init_cfg is None:
+        print_log(
+            'ConTNet has no pretrained weights: unless a checkpoint is loaded, training starts from random weights. '
+            f'To load some, set init_cfg={EXAMPLE}, where FILE comes from tools/convert_checkpoint.py.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    warn_in_run()
 
 
 def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, Any]]]:
