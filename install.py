@@ -84,10 +84,8 @@ def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str,
                 done, files = map(int, compiling.groups())
                 began = began or time.time()
                 left = (time.time() - began) / done * (files - done)
-                text = f'    compiled {done} of {files} files' + (f', about {left:.0f} s left' if done > 5 else '')
-                print(
-                    f'\r{text:50}' if sys.stdout.isatty() else text, end='' if sys.stdout.isatty() else '\n', flush=True
-                )
+                text = f'    compiled {done} of {files} files, about {left:.0f} s left'
+                print(*(f'\r{text:55}', '') if sys.stdout.isatty() else (text, '\n'), sep='', end='', flush=True)
             elif re.match(r'(Collecting|Downloading|Building|Installing|Successfully|ERROR|\s+Building)', line):
                 print(f'    {line.strip()[:160]}', flush=True)
     if process.returncode:
@@ -174,22 +172,14 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
 
 
 def fetch_mmcv(sources: Path, constraints: Path, *options: str) -> List[str]:
-    """What pip is to install: mmcv as a wheel, or its sources in a folder that stays until they are compiled.
+    """Downloads mmcv and returns what pip should install: a wheel, or a folder of sources.
 
-    An interrupted compilation goes on from what it left there.
+    The folder is kept until mmcv is installed, so an interrupted compilation continues where it stopped.
     """
     if not next(sources.glob('mmcv-*/setup.py'), None):
         shutil.rmtree(sources, ignore_errors=True)
-        pip(
-            'download',
-            '--no-build-isolation',
-            '--no-deps',
-            '-d',
-            str(sources),
-            *options,
-            'mmcv',
-            constraints=constraints,
-        )
+        options = ('--no-build-isolation', '--no-deps', '--dest', str(sources), *options)
+        pip('download', *options, 'mmcv', constraints=constraints)
         archive = next(sources.glob('mmcv-*'))
         if archive.suffix == '.whl':
             return [str(archive)]
@@ -199,10 +189,10 @@ def fetch_mmcv(sources: Path, constraints: Path, *options: str) -> List[str]:
 
 
 def build_environment(sources: Path, for_gpu: bool) -> Dict[str, str]:
-    """The environment variables that mmcv is built by."""
+    """The environment variables for building mmcv."""
     env = {**os.environ, 'MMCV_WITH_OPS': '1', 'FORCE_CUDA': '1' if for_gpu else '0'}
     if not for_gpu and sys.platform == 'linux':
-        # As Python's own flags, without the debug information that takes longer than all else.
+        # Python's own flags, but without debug information, which takes longer than everything else.
         env['CFLAGS'] = f'{os.environ.get("CFLAGS", "")} -O3 -g0'
         env['COMPILER'] = os.environ.get('CXX', 'c++')
         env['CXX'] = str(ROOT / 'precompiled_cxx.py')

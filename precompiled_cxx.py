@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The C++ compiler in $COMPILER, which reads mmcv's common header, and torch's with it, already compiled.
+"""Calls the C++ compiler $COMPILER with mmcv's common header, which includes torch's, precompiled.
 
-install.py puts this in the place of the compiler while it builds mmcv. All of its files include this header, and take
-most of their time to read it. It is compiled once for each set of options, into the folder $PRECOMPILED. Where that
-fails, or where the compiler refuses what it made, files are compiled as they would be without.
+install.py builds mmcv with this as the compiler. All of mmcv's files include the header and spend most of their time
+parsing it. It is precompiled once per set of options, in the folder $PRECOMPILED. If that fails, or if the compiler
+rejects the precompiled header, files are compiled without it.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ HEADER = 'pytorch_cpp_helper.hpp'
 
 
 def precompile(compiler: List[str], arguments: List[str], folder: Path) -> Optional[Path]:
-    """Compiles the header by the options of a call; returns what to include, or None where there is no header."""
+    """Precompiles the header with the options of a call and returns the file to include, or None without a header."""
     headers = [Path(argument[2:], HEADER) for argument in arguments if argument.startswith('-I')]
     header = next((path.resolve() for path in headers if path.is_file()), None)
     if header is None:
@@ -36,7 +36,7 @@ def precompile(compiler: List[str], arguments: List[str], folder: Path) -> Optio
     with (folder / 'lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Files are compiled side by side.
         if not tried.exists():
-            include.write_text(f'#include "{header}"\n')  # What the compiler reads where it refuses the compiled one.
+            include.write_text(f'#include "{header}"\n')  # Read if the compiler rejects the precompiled one.
             call = [*compiler, *options, '-x', 'c++-header', str(include), '-o', f'{include}.part']
             if subprocess.call(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
                 os.replace(f'{include}.part', f'{include}.gch')
@@ -45,7 +45,7 @@ def precompile(compiler: List[str], arguments: List[str], folder: Path) -> Optio
 
 
 def main() -> None:
-    """Compiles what the command line says."""
+    """Runs the compiler with the arguments of the command line."""
     compiler, arguments = shlex.split(os.environ['COMPILER']), sys.argv[1:]
     if '-c' in arguments and any(argument.endswith('.cpp') for argument in arguments):
         include = precompile(compiler, arguments, Path(os.environ['PRECOMPILED']))

@@ -1,7 +1,7 @@
-"""Builds the C++ operators; all else is in setup.cfg.
+"""Builds the C++ operators; everything else is in setup.cfg.
 
-They are left out where torch cannot be imported, as in pip's isolated builds, and where the compiler fails. The package
-then computes by torch's own operators.
+They are skipped if torch cannot be imported, as in pip's isolated builds, or if compilation fails. The package then
+uses torch's own operators.
 """
 
 from glob import glob
@@ -23,7 +23,7 @@ def extension() -> Dict[str, Any]:
         extra_compile_args=['-O3', '-g0', '-fopenmp', '-Wno-psabi'],
         optional=True,
     )
-    # Without ninja, whose failures setuptools does not know. The file of another torch must not stay: force.
+    # Not with ninja: setuptools could not ignore its failures. Always, since the last build may be for another torch.
     build = BuildExtension.with_options(use_ninja=False, force=True)
     return dict(ext_modules=[module], cmdclass=dict(build_ext=build))
 

@@ -1,15 +1,15 @@
-"""How a process on a CPU gets the memory of its tensors from glibc."""
+"""Keeping freed memory, which makes processes on a CPU faster."""
 
 import os
 import platform
 import sys
 
-# Half of the time on a CPU can go into handing memory back and forth; with these variables a process keeps it.
+# With these variables a process keeps freed memory instead of returning it to the system, which can take half the time.
 KEEP = {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': '17179869184'}
 
 
 def is_kept() -> bool:
-    """Whether this process keeps its memory, by :data:`KEEP` or by another allocator than glibc's."""
+    """Whether this process keeps freed memory, by :data:`KEEP` or because its allocator is not glibc's."""
     allocator = os.environ.get('LD_PRELOAD', '')
     return (
         platform.libc_ver()[0] != 'glibc'
@@ -19,7 +19,7 @@ def is_kept() -> bool:
 
 
 def advise() -> None:
-    """Prints how to keep memory, where it is not kept, to stderr; once for all processes of a run."""
+    """Prints to stderr how to keep freed memory, unless it is kept; only in the first process of a run."""
     if not is_kept() and os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
         variables = ' '.join(f'{name}={value}' for name, value in KEEP.items())
-        print(f'On a CPU this is faster with {variables} before the command (docs/performance.md)', file=sys.stderr)
+        print(f'Tip: prefix the command with {variables} to run faster on a CPU', file=sys.stderr)

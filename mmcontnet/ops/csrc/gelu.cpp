@@ -20,7 +20,7 @@ INLINE typename Vectors<LANES>::Floats distribution(typename Vectors<LANES>::Flo
   const V limit = V{} + 5.6f;
   x = x > limit ? limit : x < -limit ? -limit : x;
   const V x2 = x * x, x4 = x2 * x2;
-  // In pairs of terms, which wait for each other less than one term after the other would.
+  // Evaluated in pairs of terms, which shortens the chain of dependent operations.
   const V p = ((x2 * 1.080116418e-10f - 2.199511154e-08f) * x4 + (x2 * 3.361382192e-06f + 1.824631142e-04f)) * x4 * x2 +
               ((x2 * 4.587546628e-03f + 3.711247649e-02f) * x2 + 3.989421262e-01f);
   const V q = (x2 * 6.624484286e-05f + 1.901462895e-03f) * x4 * x2 +

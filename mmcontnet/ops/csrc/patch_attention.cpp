@@ -32,7 +32,6 @@ struct Maps {
   long batch, height, width, heads, head_channels, patch_size;
   const float* qkv;        // (B, H, W, 3, heads, head_channels)
   float* out;              // (B, H, W, heads, head_channels)
-  float* softmax;          // (B, H, W, heads, 2): maximum of a query's logits, 1 / sum of exp(logits - maximum)
   const float* bias;       // (heads, p * p, p * p), queries by keys; in the backward pass keys by queries; or null
   const float* grad;       // like out
   float* grad_qkv;         // like qkv
@@ -70,10 +69,6 @@ struct Patch {
 template <class Map>
 INLINE Map* pixel(const Patch& patch, long n, Map* map, long channels) {
   return map + patch.pixels[n] * channels + patch.head * patch.maps.head_channels;
-}
-
-INLINE float* softmax(const Patch& patch, long n) {
-  return patch.maps.softmax + 2 * (patch.pixels[n] * patch.maps.heads + patch.head);
 }
 
 // rows (N, row) = factor * the pixels of a patch.
@@ -122,7 +117,7 @@ INLINE void write_rows(const Patch& patch, const float* rows, long row, float fa
   }
 }
 
-// Asks for what the next task reads of a pixel: the pixels of a patch lie too far apart for the processor to guess.
+// Prefetches what the next task reads from a pixel; hardware prefetchers do not follow the strides within a patch.
 INLINE void prefetch(const Patch& patch, long n, const float* map, long channels) {
   if (n >= patch.count) return;
   const float* from = pixel(patch, n, map, channels);
@@ -141,9 +136,9 @@ INLINE void for_bias(const Patch& patch, long n, Function add) {
 
 // ------------------------------------------------------------------------------------------------- forward pass
 
-// Turns a row of logits into exp(logits - maximum), and gives the maximum and the factor that makes them weights.
+// Replaces a row of logits by exp(logits - maximum) and returns the factor that normalizes them.
 template <int LANES>
-INLINE void exponentiate(float* logits, long count, long padded, float* softmax) {
+INLINE float exponentiate(float* logits, long count, long padded) {
   using V = typename Vectors<LANES>::Floats;
   for (long n = count; n < padded; n++) logits[n] = -INFINITY;
   V highest = load<V>(logits);
@@ -161,8 +156,7 @@ INLINE void exponentiate(float* logits, long count, long padded, float* softmax)
   }
   float sum = 0;
   for (int i = 0; i < LANES; i++) sum += sums[i];
-  softmax[0] = maximum;
-  softmax[1] = 1 / sum;
+  return 1 / sum;
 }
 
 template <int LANES, void (*MULTIPLY)(const Product&)>
@@ -185,16 +179,17 @@ INLINE void forward(const Maps& maps, long begin, long end) {
     read_rows(patch, maps.qkv + 2 * channels, 3 * channels, 1, values, row);
     for (long block = 0; block < blocks; block++) {
       const long first = block * count / blocks, last = (block + 1) * count / blocks, rows = last - first;
+      float factors[BLOCK];
       MULTIPLY({rows, padded, depth, queries + first * row, row, 1, keys, padded, logits, padded, false});
       for (long n = first; n < last; n++) {
         float* line = logits + (n - first) * padded;
         prefetch(next, n, maps.qkv, 3 * channels);
         if (maps.bias) for_bias(patch, n, [&](long i, long term) { line[i] += maps.bias[term]; });
-        exponentiate<LANES>(line, count, padded, softmax(patch, n));
+        factors[n - first] = exponentiate<LANES>(line, count, padded);
       }
       MULTIPLY({rows, row, count, logits, padded, 1, values, row, out, row, false});
       for (long n = first; n < last; n++)
-        write_rows(patch, out + (n - first) * row, row, softmax(patch, n)[1], n, n + 1, maps.out, channels);
+        write_rows(patch, out + (n - first) * row, row, factors[n - first], n, n + 1, maps.out, channels);
     }
   }
 }
@@ -213,7 +208,8 @@ INLINE void backward(const Maps& maps, long begin, long end) {
   float *grads = values + most * row, *grad_queries = grads + most * row;
   float *query_columns = grad_queries + most * row, *grad_columns = query_columns + depth * most;
   float *weights = grad_columns + depth * most, *grad_weights = weights + area * most;
-  float *maxima = grad_weights + area * most, *factors = maxima + most, *means = factors + most;
+  float *maxima = grad_weights + area * most, *sums = maxima + most;  // of a query's logits, of their exponentials
+  float* means = sums + most;  // of the gradients of a query's weights, weighted by these
   float *grad_keys = means + most, *grad_values = grad_keys + BLOCK * row;
   float* grad_bias = maps.grad_bias;
   if (grad_bias) grad_bias += at::get_thread_num() * maps.heads * area * area;
@@ -230,35 +226,44 @@ INLINE void backward(const Maps& maps, long begin, long end) {
     read_rows(patch, maps.qkv + 2 * channels, 3 * channels, 1, values, row);
     read_rows(patch, maps.grad, channels, 1, grads, row);
     read_columns(patch, maps.grad, channels, 1, grad_columns, padded);
-    for (long n = 0; n < padded; n++) {
-      maxima[n] = softmax(patch, std::min(n, count - 1))[0];
-      factors[n] = n < count ? softmax(patch, n)[1] : 0;
-      means[n] = 0;  // of the gradients of a query's weights, weighted by these
-    }
+    std::fill(maxima, maxima + padded, -INFINITY);
+    std::fill(sums, sums + padded, 0.0f);
+    std::fill(means, means + padded, 0.0f);
     for (long block = 0; block < blocks; block++) {
       const long first = block * count / blocks, last = (block + 1) * count / blocks, rows = last - first;
       float *lines = weights + first * padded, *grad_lines = grad_weights + first * padded;
       MULTIPLY({rows, padded, depth, keys + first * row, row, 1, query_columns, padded, lines, padded, false});
       MULTIPLY({rows, padded, depth, values + first * row, row, 1, grad_columns, padded, grad_lines, padded, false});
       for (long n = first; n < last; n++) {
-        float *line = weights + n * padded, *grad_line = grad_weights + n * padded;
+        float* line = weights + n * padded;
         prefetch(next, n, maps.qkv, 3 * channels);
         prefetch(next, n, maps.grad, channels);
         if (maps.bias) for_bias(patch, n, [&](long i, long term) { line[i] += maps.bias[term]; });
         for (long i = 0; i < padded; i += LANES) {
-          const V x = exponential<LANES>(load<V>(line + i) - load<V>(maxima + i)) * load<V>(factors + i);
-          store(line + i, x);
-          store(means + i, load<V>(means + i) + x * load<V>(grad_line + i));
+          const V x = load<V>(line + i), highest = load<V>(maxima + i);
+          store(maxima + i, x > highest ? x : highest);
         }
       }
     }
+    for (long n = 0; n < count; n++)
+      for (long i = 0; i < padded; i += LANES) {
+        float* weight = weights + n * padded + i;
+        const V x = exponential<LANES>(load<V>(weight) - load<V>(maxima + i));
+        store(weight, x);
+        store(sums + i, load<V>(sums + i) + x);
+        store(means + i, load<V>(means + i) + x * load<V>(grad_weights + n * padded + i));
+      }
+    for (long i = 0; i < padded; i += LANES) store(means + i, load<V>(means + i) / load<V>(sums + i));
     for (long block = 0; block < blocks; block++) {
       const long first = block * count / blocks, last = (block + 1) * count / blocks, rows = last - first;
       float *lines = weights + first * padded, *grad_logits = grad_weights + first * padded;
       for (long n = first; n < last; n++) {
         float *line = weights + n * padded, *grad_line = grad_weights + n * padded;
-        for (long i = 0; i < padded; i += LANES)
-          store(grad_line + i, load<V>(line + i) * (load<V>(grad_line + i) - load<V>(means + i)));
+        for (long i = 0; i < padded; i += LANES) {
+          const V weight = load<V>(line + i) / load<V>(sums + i);
+          store(line + i, weight);
+          store(grad_line + i, weight * (load<V>(grad_line + i) - load<V>(means + i)));
+        }
         if (grad_bias) for_bias(patch, n, [&](long i, long term) { grad_bias[term] += grad_line[i]; });
       }
       MULTIPLY({rows, row, count, lines, padded, 1, grads, row, grad_values, row, false});
@@ -310,32 +315,27 @@ Maps describe(const Tensor& qkv, int64_t heads, int64_t p, const Tensor& bias) {
               qkv.scalar_type(), ", ", heads, " heads, patch size ", p);
   TORCH_CHECK(!bias.defined() || is_kind(bias, {heads, p * p, p * p}), "expected a float32 bias (heads, p * p, p * p)");
   return {qkv.size(0), qkv.size(1), qkv.size(2), heads, qkv.size(3) / 3 / heads, p, pointer(qkv),
-          nullptr, nullptr, bias.defined() ? pointer(bias) : nullptr, nullptr, nullptr, nullptr};
+          nullptr, bias.defined() ? pointer(bias) : nullptr, nullptr, nullptr, nullptr};
 }
 
-std::tuple<Tensor, Tensor> attention(const Tensor& qkv, int64_t heads, int64_t patch_size,
-                                     const optional<Tensor>& bias) {
+Tensor attention(const Tensor& qkv, int64_t heads, int64_t patch_size, const optional<Tensor>& bias) {
   const Tensor inputs = qkv.contiguous(), added = bias ? bias->contiguous() : Tensor();
   Maps maps = describe(inputs, heads, patch_size, added);
   const Tensor out = at::empty({maps.batch, maps.height, maps.width, maps.channels()}, qkv.options());
-  const Tensor softmax = at::empty({maps.batch, maps.height, maps.width, heads, 2}, qkv.options());
   maps.out = out.data_ptr<float>();
-  maps.softmax = softmax.data_ptr<float>();
   run(PASSES.forward, maps);
-  return {out, softmax};
+  return out;
 }
 
-std::tuple<Tensor, Tensor> attention_backward(const Tensor& grad, const Tensor& qkv, const Tensor& softmax,
-                                              int64_t heads, int64_t patch_size, const optional<Tensor>& bias) {
+std::tuple<Tensor, Tensor> attention_backward(const Tensor& grad, const Tensor& qkv, int64_t heads,
+                                              int64_t patch_size, const optional<Tensor>& bias) {
   const Tensor inputs = qkv.contiguous(), grads = grad.contiguous();
   const Tensor added = bias ? bias->transpose(1, 2).contiguous() : Tensor();
   Maps maps = describe(inputs, heads, patch_size, added);
-  TORCH_CHECK(is_kind(grads, {maps.batch, maps.height, maps.width, maps.channels()}) && softmax.is_contiguous() &&
-                  is_kind(softmax, {maps.batch, maps.height, maps.width, heads, 2}),
-              "expected the gradient of the output, and the softmax that the forward pass returned");
+  TORCH_CHECK(is_kind(grads, {maps.batch, maps.height, maps.width, maps.channels()}),
+              "expected a float32 gradient of the shape of the output");
   const Tensor grad_qkv = at::empty_like(inputs);
   maps.grad = pointer(grads);
-  maps.softmax = softmax.data_ptr<float>();
   maps.grad_qkv = grad_qkv.data_ptr<float>();
   Tensor grad_bias;
   if (bias) {
@@ -349,10 +349,9 @@ std::tuple<Tensor, Tensor> attention_backward(const Tensor& grad, const Tensor& 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mmcontnet, library) {
-  library.def("cpu_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)");
+  library.def("cpu_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor");
   library.def(
-      "cpu_attention_backward(Tensor grad, Tensor qkv, Tensor softmax, int heads, int patch_size,"
-      " Tensor? bias) -> (Tensor, Tensor)");
+      "cpu_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(mmcontnet, CPU, library) {

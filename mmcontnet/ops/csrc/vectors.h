@@ -39,7 +39,7 @@ INLINE typename Vectors<LANES>::Floats exponential(typename Vectors<LANES>::Floa
   const V shifted = x * 1.44269504f + 12582912.0f;
   const V n = shifted - 12582912.0f;
   const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  // In pairs of terms, which wait for each other less than one term after the other would.
+  // Evaluated in pairs of terms, which shortens the chain of dependent operations.
   const V r2 = r * r;
   V p = (r * 1.98756915e-4f + 1.39819995e-3f) * r2 + (r * 8.33345190e-3f + 4.16657960e-2f);
   p = (p * r2 + (r * 1.66666655e-1f + 5.00000012e-1f)) * r2 + (r + 1.0f);
@@ -57,7 +57,7 @@ INLINE typename Vectors<LANES>::Floats exponential(typename Vectors<LANES>::Floa
 #define AVX512
 #endif
 
-// What fits the instruction set that torch chose; the environment variable ATEN_CPU_CAPABILITY can change it.
+// Picks the variant for the instruction set that torch uses; the environment variable ATEN_CPU_CAPABILITY overrides it.
 template <class T>
 T choose(T baseline, T avx2, T avx512) {
   const std::string capability = at::get_cpu_capability();
