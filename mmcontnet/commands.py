@@ -179,6 +179,20 @@ def existing_file(text: str) -> Path:
     return Path(text)
 
 
+def existing_folder(text: str) -> Path:
+    """The type of an argument that names a folder to read."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f'{text!r} is a file' if Path(text).exists() else f'{text!r} does not exist')
+    return Path(text)
+
+
+def existing_path(text: str) -> Path:
+    """The type of an argument that names a file or folder to read."""
+    if not Path(text).exists():
+        raise argparse.ArgumentTypeError(f'{text!r} does not exist')
+    return Path(text)
+
+
 def output_file(text: str) -> Path:
     """The type of an argument that names a file to write, which is tried at once."""
     try:

@@ -20,7 +20,17 @@ import sys
 from pathlib import Path
 from typing import List
 
-from mmcontnet.commands import about, command, command_parser, existing_file, output_file, positive_int, printable
+from mmcontnet.commands import (
+    about,
+    command,
+    command_parser,
+    existing_file,
+    existing_folder,
+    existing_path,
+    output_file,
+    positive_int,
+    printable,
+)
 from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarise
 from mmcontnet.datasets.config_text import BASES, Recipe
 from mmcontnet.datasets.findings import Finding, collect
@@ -31,20 +41,6 @@ from mmcontnet.models import ConTNet
 from mmcontnet.models.arch import ARCHS
 from mmcontnet.toolboxes import read_config
 from mmcontnet.weights.pretrained import load_pretrained
-
-
-def folder(text: str) -> Path:
-    """The type of an argument that names a folder to read."""
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f'{text!r} is a file' if Path(text).exists() else f'{text!r} does not exist')
-    return Path(text)
-
-
-def existing(text: str) -> Path:
-    """The type of an argument that names a file or folder to read."""
-    if not Path(text).exists():
-        raise argparse.ArgumentTypeError(f'{text!r} does not exist')
-    return Path(text)
 
 
 def new_config(text: str) -> Path:
@@ -62,10 +58,14 @@ def parse_args() -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument('--model', choices=BASES, required=True, help='what to train')
     parser.add_argument('--arch', choices=ARCHS, required=True, help='size of ConTNet')
-    parser.add_argument('--data', type=folder, required=True, metavar='DIR', help='folder of the data')
+    parser.add_argument('--data', type=existing_folder, required=True, metavar='DIR', help='folder of the data')
     for split in ('train', 'val'):
-        parser.add_argument(f'--{split}-ann', type=existing, metavar='PATH', help=f'{split} annotations or label maps')
-        parser.add_argument(f'--{split}-images', type=folder, metavar='DIR', help=f'folder of the {split} images')
+        parser.add_argument(
+            f'--{split}-ann', type=existing_path, metavar='PATH', help=f'{split} annotations or label maps'
+        )
+        parser.add_argument(
+            f'--{split}-images', type=existing_folder, metavar='DIR', help=f'folder of the {split} images'
+        )
     parser.add_argument('--weights', type=existing_file, metavar='FILE', help='ImageNet weights of the backbone')
     parser.add_argument('--batch', type=positive_int, metavar='N', help="images a step (default: the recipe's)")
     parser.add_argument('--epochs', type=positive_int, metavar='N', help="epochs (default: the recipe's)")
