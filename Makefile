@@ -4,7 +4,7 @@ VENV := $(CURDIR)/.venv
 PYTEST := pytest --numprocesses auto
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: check demo lint test
+.PHONY: check demo gpu lint test
 
 demo: $(VENV)/ready
 	python demo/run.py
@@ -14,6 +14,10 @@ check: $(VENV)/ready lint
 
 test: $(VENV)/ready lint
 	$(PYTEST) --dist loadfile
+
+# In an environment of your own, whose torch is built for the GPU.
+gpu:
+	python tools/gpu_report.py --out docs/gpu.json
 
 lint: $(VENV)/ready
 	ruff check .

@@ -16,7 +16,8 @@ from ..weights.pretrained import load_pretrained, split_init_cfg, warn_of_start
 from .arch import NUM_STAGES, POSITIVE, get_arch
 from .arguments import check, choice, flag, integer, several
 from .encoder import Encoder
-from .layers import Conv2d, build_norm
+from .layers import Conv2d
+from .norm import build_norm
 from .stem import STEMS, build_stem
 
 POSITIONS = ('absolute', 'relative')

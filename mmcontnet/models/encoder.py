@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import add_tiled, mlp, patch_attention
+from ..ops import add_layer_norm, add_tiled, mlp, patch_attention
 from .layers import Linear
 
 
@@ -148,5 +148,9 @@ class Encoder(nn.Module):
         if self.pre_norm:
             x = x + self.attn(self.norm1(x), bias)
             return x + self.mlp(self.norm2(x))
-        x = self.norm1(x + self.attn(x, bias))
-        return self.norm2(x + self.mlp(x))
+        x = _add_norm(x, self.attn(x, bias), self.norm1)
+        return _add_norm(x, self.mlp(x), self.norm2)
+
+
+def _add_norm(x: Tensor, y: Tensor, norm: nn.LayerNorm) -> Tensor:
+    return add_layer_norm(x, y, norm.weight, norm.bias, norm.eps)

@@ -4,7 +4,8 @@ from typing import Any, Dict
 
 from torch import nn
 
-from .layers import Conv2d, build_norm
+from .layers import Conv2d
+from .norm import build_norm
 
 STEMS = ('conv', 'deep')
 

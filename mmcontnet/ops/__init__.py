@@ -5,7 +5,8 @@
 
 from .attention import patch_attention
 from .layers import conv2d, linear, mlp
+from .norm import add_layer_norm
 from .position import add_tiled
 from .strips import in_strips
 
-__all__ = ['add_tiled', 'conv2d', 'in_strips', 'linear', 'mlp', 'patch_attention']
+__all__ = ['add_layer_norm', 'add_tiled', 'conv2d', 'in_strips', 'linear', 'mlp', 'patch_attention']

@@ -11,12 +11,12 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from . import extension
+from . import extension, gpu
 from .extension import attention_by_extension
 from .library import describe, register, register_backward
 from .padding import padded_attention
 from .rectangles import attention_by_rectangles, crop_bias
-from .target import Target, target
+from .target import COMPILERS, Target, target
 
 
 def patch_attention(
@@ -36,13 +36,15 @@ def patch_attention(
         Tensor: (B, H, W, C).
     """
     where = target(qkv)
-    if where is Target.COMPILER and dropout:
+    if where is Target.CPU:
+        return _attention_on_cpu(qkv, heads, patch_size, bias, dropout)
+    if where is Target.GPU:
+        return _attention_on_gpu(qkv, heads, patch_size, bias, dropout)
+    if dropout and where in COMPILERS:
         return _outside_of_graphs(qkv, heads, patch_size, bias, dropout)
-    if where in (Target.EXPORT, Target.OTHER) or (dropout and where is Target.META):
+    if dropout or where is Target.EXPORT:
         return padded_attention(qkv, heads, patch_size, bias, dropout)
-    if where is not Target.CPU:
-        return torch.ops.mmcontnet.patch_attention(qkv, heads, patch_size, bias)
-    return _attention_on_cpu(qkv, heads, patch_size, bias, dropout)
+    return torch.ops.mmcontnet.patch_attention(qkv, heads, patch_size, bias)
 
 
 def _attention_on_cpu(
@@ -51,6 +53,14 @@ def _attention_on_cpu(
     if extension.takes(qkv) and not dropout:
         return attention_by_extension(qkv, heads, patch_size, bias)
     return attention_by_rectangles(qkv, heads, patch_size, bias, dropout)
+
+
+def _attention_on_gpu(
+    qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
+) -> Tensor:
+    if gpu.takes_attention(qkv, heads, bias) and not dropout:
+        return gpu.attention_by_triton(qkv, heads, patch_size, bias)
+    return padded_attention(qkv, heads, patch_size, bias, dropout)
 
 
 @torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
@@ -98,6 +108,14 @@ def _backward(
     return grad_qkv.contiguous(), grad_bias.contiguous()
 
 
+def _backward_on_gpu(
+    grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
+) -> Tuple[Tensor, Tensor]:
+    if gpu.takes_attention(qkv, heads, bias):
+        return gpu.attention_backward(grad, qkv, heads, patch_size, bias)
+    return _backward(padded_attention, grad, qkv, heads, patch_size, bias)
+
+
 def _shape(qkv: Tensor, *args: Any) -> Tensor:
     return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
 
@@ -123,14 +141,16 @@ register(
     padded_attention,
     _shape,
     torch.no_grad()(_attention_on_cpu),
-    count_flops,
+    torch.no_grad()(_attention_on_gpu),
+    flops=count_flops,
 )
 register(
     'patch_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)',
     partial(_backward, padded_attention),
     _backward_shapes,
     partial(_backward, _attention_on_cpu),
-    _count_backward_flops,
+    _backward_on_gpu,
+    flops=_count_backward_flops,
 )
 register_backward('patch_attention', _save, _differentiate)
 if extension.MISSING is None:

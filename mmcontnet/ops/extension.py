@@ -1,19 +1,19 @@
 """Attention inside patches and GELU by C++ operators, on CPUs, where this package was built with them (csrc/)."""
 
-from typing import Any, Optional, Tuple
+from typing import Optional
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .library import describe
-from .target import is_inference
+from .recomputed import attend
 
 try:
     from . import _C  # noqa: F401 (registers the operators)
 
     describe('cpu_gelu', lambda x, out: None)
     describe('cpu_gelu_backward', lambda x, grad: None)
+    describe('cpu_add_layer_norm', lambda x, *others: torch.empty_like(x))
     MISSING: Optional[str] = None
 except ImportError as error:
     MISSING = str(error)  # Why the operators are not available.
@@ -21,33 +21,23 @@ except ImportError as error:
 
 def takes(x: Tensor) -> bool:
     """Whether the operators are available and support ``x``."""
-    return MISSING is None and x.dtype == torch.float32
+    return MISSING is None and x.is_cpu and x.dtype == torch.float32
 
 
 def attention_by_extension(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
     """:func:`~mmcontnet.ops.patch_attention` of float32, without dropout."""
-    if is_inference():
-        return torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)
-    return ExtensionFunction.apply(qkv, heads, patch_size, bias)
+    operators = torch.ops.mmcontnet
+    return attend(operators.cpu_attention, operators.cpu_attention_backward, qkv, heads, patch_size, bias)
 
 
-class ExtensionFunction(torch.autograd.Function):
-    """The C++ operator in training; the backward pass recomputes the attention weights."""
+def takes_norm(x: Tensor, y: Tensor) -> bool:
+    """Whether :func:`add_layer_norm` supports the maps."""
+    return takes(x) and takes(y) and x.shape[3] % 16 == 0
 
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tensor:
-        """Attends."""
-        ctx.heads, ctx.patch_size = heads, patch_size
-        ctx.save_for_backward(qkv, bias)
-        return torch.ops.mmcontnet.cpu_attention(qkv, heads, patch_size, bias)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        """The gradients of queries, keys, values and the bias."""
-        qkv, bias = ctx.saved_tensors
-        grad_qkv, grad_bias = torch.ops.mmcontnet.cpu_attention_backward(grad, qkv, ctx.heads, ctx.patch_size, bias)
-        return grad_qkv, None, None, None if bias is None else grad_bias
+def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """:func:`~mmcontnet.ops.add_layer_norm` in inference."""
+    return torch.ops.mmcontnet.cpu_add_layer_norm(x.contiguous(), y.contiguous(), weight, bias, eps)
 
 
 def gelu(x: Tensor) -> Tensor:

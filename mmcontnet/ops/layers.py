@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import extension
+from . import extension, gpu
 from .library import register, register_backward
-from .target import Target, autocast, is_inference, target
+from .target import COMPILERS, Target, autocast, is_inference, target
 
 
 def conv2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
     """``torch.nn.functional.conv2d`` of maps (B, C, H, W)."""
-    if target(x) is not Target.COMPILER:
+    if target(x) not in COMPILERS:
         return F.conv2d(x, weight, None, stride, padding, dilation)
     # The compiler cannot lower a convolution of channels-last maps of which batch, height and width are symbols. So it
     # sees an operator of contiguous maps (B, H, W, C).
@@ -31,12 +31,30 @@ def conv2d(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, dilatio
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     """``torch.nn.functional.linear`` of maps (B, H, W, C)."""
     where = target(x)
-    if where is Target.COMPILER:
+    if where is Target.CPU_COMPILER:
         x, weight, bias = autocast(x, weight, bias)
         return torch.ops.mmcontnet.convolution(x, weight[:, :, None, None], bias, 1, 0, 1)
     if where is Target.CPU:
         return linear_as_convolution(x, weight, bias)
+    if where is Target.GPU and bias is not None and not is_inference():
+        return LinearFunction.apply(*autocast(x, weight, bias))
     return F.linear(x, weight, bias)
+
+
+class LinearFunction(torch.autograd.Function):
+    """A linear layer in training on a GPU, where torch takes long to sum the gradient of the bias."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Applies the layer."""
+        ctx.save_for_backward(x, weight)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """The gradients of maps, weight and bias."""
+        return gpu.linear_gradients(grad, *ctx.saved_tensors, ctx.needs_input_grad)
 
 
 def linear_as_convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -61,12 +79,17 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
         Tensor: (B, H, W, C).
     """
     where = target(x)
-    if dropout or not (where is Target.CPU or (where is Target.COMPILER and is_inference())):
-        return reference_mlp(x, weight1, bias1, weight2, bias2, dropout)
-    arguments = autocast(x, weight1, bias1, weight2, bias2)
-    if where is Target.COMPILER:
-        return torch.ops.mmcontnet.mlp(*arguments)
-    return _mlp_on_cpu(*arguments) if is_inference() else MLPFunction.apply(*arguments)
+    weights = weight1, bias1, weight2, bias2
+    if not dropout and is_inference():
+        if where is Target.CPU:
+            return _mlp_on_cpu(*autocast(x, *weights))
+        if where is Target.CPU_COMPILER:
+            return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
+        if where is Target.GPU and gpu.takes_mlp(autocast(x)[0]):
+            return gpu.mlp(*autocast(x, *weights))
+    elif not dropout and where in (Target.CPU, Target.GPU):
+        return MLPFunction.apply(*autocast(x, *weights))
+    return reference_mlp(x, *weights, dropout)
 
 
 def reference_mlp(
@@ -193,9 +216,10 @@ class MLPFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
         """Applies the layers."""
-        hidden = linear_as_convolution(x, weight1, bias1)
+        layer = linear_as_convolution if x.is_cpu else F.linear
+        hidden = layer(x, weight1, bias1)
         ctx.save_for_backward(x, hidden, weight1, weight2)
-        return linear_as_convolution(_gelu(hidden), weight2, bias2)
+        return layer(_gelu(hidden), weight2, bias2)
 
     @staticmethod
     @once_differentiable
@@ -204,11 +228,12 @@ class MLPFunction(torch.autograd.Function):
         x, hidden, weight1, weight2 = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         first = any(wanted[:3])
-        grad_hidden, *second = _linear_backward(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
+        gradients = _linear_backward if x.is_cpu else gpu.linear_gradients
+        grad_hidden, *second = gradients(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
         if not first:
             return None, None, None, *second
         grad_hidden = _gelu_backward_(grad_hidden, hidden)
-        return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second
+        return *gradients(grad_hidden, x, weight1, wanted[:3]), *second
 
 
 def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwargs: Any) -> int:
@@ -246,5 +271,5 @@ register(
     _mlp,
     lambda x, *weights: torch.empty_like(x),
     _mlp_on_cpu,
-    count_mlp_flops,
+    flops=count_mlp_flops,
 )

@@ -14,7 +14,12 @@ _LIBRARY = Library('mmcontnet', 'DEF')
 
 
 def register(
-    schema: str, function: Callable, fake: Callable, cpu: Optional[Callable] = None, flops: Optional[Callable] = None
+    schema: str,
+    function: Callable,
+    fake: Callable,
+    cpu: Optional[Callable] = None,
+    gpu: Optional[Callable] = None,
+    flops: Optional[Callable] = None,
 ) -> None:
     """Registers an operator.
 
@@ -23,13 +28,15 @@ def register(
         function (Callable): Computes it, without a backward pass.
         fake (Callable): Takes the same arguments and returns empty tensors of the right shapes.
         cpu (Callable | None): Computes it on a CPU. Defaults to None, ``function``.
+        gpu (Callable | None): Computes it on a GPU. Defaults to None, ``function``.
         flops (Callable | None): Takes the shapes of the arguments and returns the floating-point operations. Defaults
             to None, what torch counts in ``function``.
     """
     name = _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     _LIBRARY.impl(name, function, 'CompositeExplicitAutograd')
-    if cpu is not None:
-        _LIBRARY.impl(name, cpu, 'CPU')
+    for device, form in (('CPU', cpu), ('CUDA', gpu)):
+        if form is not None:
+            _LIBRARY.impl(name, form, device)
     describe(name, fake, flops)
 
 

@@ -17,7 +17,10 @@ def padded_attention(
     batch, height, width, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
     exporting = target(qkv) is Target.EXPORT
     # Under torch's simulations, as of memory, tensors are of classes of their own, and tables are not for keeping.
-    tables = _padding_tables if exporting or type(qkv) is not Tensor else _cached_padding_tables
+    # Neither are those that belong to the memory of a CUDA graph.
+    capturing = qkv.is_cuda and torch.cuda.is_current_stream_capturing()
+    keep = type(qkv) is Tensor and not exporting and not capturing
+    tables = _cached_padding_tables if keep else _padding_tables
     pixels, missing, places = tables(height, width, patch_size, qkv.device)
     patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)
     patches = patches.reshape(batch * missing.shape[0], patch_size**2, 3, heads, channels // heads)

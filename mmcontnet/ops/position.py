@@ -3,13 +3,18 @@
 import torch
 from torch import Tensor
 
-from .target import Target, target
+from . import gpu
+from .target import COMPILERS, Target, target
 
 
 def add_tiled(x: Tensor, patch: Tensor) -> Tensor:
-    """Adds a patch (p, p, C), repeated down and across, to maps (B, H, W, C)."""
+    """Adds a patch (p, p, C), repeated down and across, to maps (B, H, W, C), in the type of the maps."""
+    where = target(x)
+    if where is Target.GPU and gpu.takes(x):
+        return gpu.add_tiled(x, patch)
+    patch = patch.to(x.dtype)  # The patch is float32 under autocast, too.
     height, width, size = x.shape[1], x.shape[2], patch.shape[0]
-    if target(x) in (Target.EXPORT, Target.COMPILER):  # Sizes may be symbols, of which nothing is asked here.
+    if where is Target.EXPORT or where in COMPILERS:  # Sizes may be symbols, of which nothing is asked here.
         return reference_add_tiled(x, patch)
     if height % size or width % size:
         return x + patch.repeat(-(-height // size), -(-width // size), 1)[:height, :width]

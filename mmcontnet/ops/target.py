@@ -18,33 +18,39 @@ HAS_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkl
 class Target(Enum):
     """Where a function runs.
 
-    =========  ========================  ===========  ========================  ====================  =========
-    target     attention inside patches  convolution  linear layer              MLP                   strips
-    =========  ========================  ===========  ========================  ====================  =========
-    EXPORT     padded                    torch's      torch's                   torch's               no
-    COMPILER   operator                  operator     operator (convolution)    operator (inference)  no
-    CPU        C++, or rectangles        torch's      as a convolution          GELU in C++           inference
-    META       operator                  torch's      torch's                   torch's               no
-    OTHER      padded                    torch's      torch's                   torch's               no
-    =========  ========================  ===========  ========================  ====================  =========
+    ============  ==================  ===========  ================  ===============  ==============  =========
+    target        attention           convolution  linear layer      MLP              sum and norm    strips
+    ============  ==================  ===========  ================  ===============  ==============  =========
+    EXPORT        padded              torch's      torch's           torch's          torch's         no
+    CPU_COMPILER  operator            operator     operator (conv.)  operator (inf.)  torch's         no
+    GPU_COMPILER  operator            operator     torch's           torch's          torch's         no
+    CPU           C++, or rectangles  torch's      as a convolution  GELU in C++      C++ (inf.)      inference
+    META          operator            torch's      torch's           torch's          torch's         no
+    GPU           Triton, or padded   torch's      torch's           torch's          Triton          no
+    ============  ==================  ===========  ================  ===============  ==============  =========
 
     An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """
 
     EXPORT = auto()  # torch.export, torch.onnx and torch.jit.trace: runs where this package is not installed
-    COMPILER = auto()  # torch.compile
+    CPU_COMPILER = auto()  # torch.compile
+    GPU_COMPILER = auto()
     CPU = auto()
     META = auto()  # only shapes
-    OTHER = auto()  # GPUs
+    GPU = auto()  # any other device
+
+
+COMPILERS = (Target.CPU_COMPILER, Target.GPU_COMPILER)
 
 
 def target(x: Tensor) -> Target:
     """Where what takes ``x`` runs."""
     if _is_exporting() or torch.jit.is_tracing():
         return Target.EXPORT
+    device = x.device.type
     if torch.compiler.is_dynamo_compiling():  # is_compiling() would hold in all threads while one compiles.
-        return Target.COMPILER
-    return {'cpu': Target.CPU, 'meta': Target.META}.get(x.device.type, Target.OTHER)
+        return Target.CPU_COMPILER if device == 'cpu' else Target.GPU_COMPILER
+    return {'cpu': Target.CPU, 'meta': Target.META}.get(device, Target.GPU)
 
 
 def is_inference() -> bool:

@@ -28,3 +28,12 @@ def test_launches(shape):
     with torch.no_grad(), Counter() as counter:
         model(images)
     assert counter.kernels <= 320 and counter.operators <= 900
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 896, 1344), (1, 3, 427, 640)])
+def test_launches_of_training(shape):
+    with torch.device('meta'):
+        model, images = ConTNet('m').train(), torch.empty(shape)
+    with Counter() as counter:
+        sum(x.mean() for x in model(images)).backward()
+    assert counter.kernels <= 3 * 320 and counter.operators <= 3 * 900

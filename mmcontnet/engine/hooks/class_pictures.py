@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-import mmcv
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -39,6 +38,8 @@ class ClassPicturesHook(Hook):
         self._draw(runner, batch_idx, outputs, 0)
 
     def _draw(self, runner: Runner, batch_idx: int, outputs: Sequence[Any], step: int) -> None:
+        import mmcv  # The backbone does without it.
+
         for number, sample in enumerate(outputs, batch_idx * len(outputs)):
             if self.enable and number % self.interval == 0:
                 path = Path(sample.img_path)

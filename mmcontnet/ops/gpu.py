@@ -1,0 +1,141 @@
+"""The functions of this package by Triton kernels, on GPUs for which Triton is installed."""
+
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .recomputed import attend
+from .target import is_inference
+
+HALVES = (torch.bfloat16, torch.float16)
+MAX_CHANNELS = 128  # Of a head, and of an MLP: above, torch's matrix products are faster.
+
+
+@lru_cache(maxsize=None)
+def _kernels() -> Optional[ModuleType]:
+    """The kernels; None where Triton is not installed. The first call imports Triton, which takes a second."""
+    try:
+        from . import kernels
+    except ImportError:
+        return None
+    return kernels
+
+
+@lru_cache(maxsize=None)
+def _has_tensor_cores(device: torch.device) -> bool:
+    """Whether a GPU has what the kernels were written for: NVIDIA's matrix units of Ampere and later."""
+    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def takes(x: Tensor) -> bool:
+    """Whether there are kernels for ``x``."""
+    known = x.is_cuda and (x.dtype in HALVES or x.dtype == torch.float32)
+    return known and _has_tensor_cores(x.device) and _kernels() is not None
+
+
+def takes_attention(qkv: Tensor, heads: int, bias: Optional[Tensor] = None) -> bool:
+    """Whether :func:`attention_by_triton` supports the arguments."""
+    # The gradients of a bias are added up in the order in which patches happen to come.
+    ordered = bias is None or not torch.are_deterministic_algorithms_enabled()
+    return takes(qkv) and qkv.shape[3] // (3 * heads) <= MAX_CHANNELS and ordered
+
+
+def takes_mlp(x: Tensor) -> bool:
+    """Whether :func:`mlp` supports the maps."""
+    return takes(x) and x.dtype in HALVES and x.shape[3] <= MAX_CHANNELS
+
+
+def attention_by_triton(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
+    """:func:`~mmcontnet.ops.patch_attention` without dropout."""
+    bias = None if bias is None else bias.contiguous()
+    return attend(_kernels().attention.forward, attention_backward, qkv.contiguous(), heads, patch_size, bias)
+
+
+def attention_backward(grad: Tensor, qkv: Tensor, *arguments: Any) -> Tuple[Tensor, Tensor]:
+    """The gradients of ``qkv`` and ``bias``; an empty tensor where there is no bias."""
+    return _kernels().attention.backward(grad.contiguous(), qkv.contiguous(), *arguments)
+
+
+def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+    """:func:`~mmcontnet.ops.mlp` in inference, without dropout."""
+    return _kernels().mlp.forward(x.contiguous(), weight1, bias1, weight2, bias2)
+
+
+def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """:func:`~mmcontnet.ops.add_layer_norm`."""
+    x, y = x.contiguous(), y.contiguous()
+    if is_inference():
+        return _kernels().norm.forward(x, y, weight, bias, eps, keep=False)[0]
+    return AddLayerNorm.apply(x, y, weight, bias, eps)
+
+
+class AddLayerNorm(torch.autograd.Function):
+    """Sum and norm in training; keeps the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Adds and normalizes."""
+        out, total = _kernels().norm.forward(x, y, weight, bias, eps, keep=True)
+        ctx.eps, ctx.dtype = eps, x.dtype
+        ctx.save_for_backward(total, weight)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """The gradients of both maps, of weight and of bias."""
+        total, weight = ctx.saved_tensors
+        grad, grad_weight, grad_bias = _kernels().norm.backward(grad.contiguous(), total, weight, ctx.eps)
+        return grad.to(ctx.dtype), grad, grad_weight, grad_bias, None
+
+
+def add_tiled(x: Tensor, patch: Tensor) -> Tensor:
+    """:func:`~mmcontnet.ops.add_tiled`."""
+    x, patch = x.contiguous(), patch.contiguous()
+    return _kernels().position.forward(x, patch) if is_inference() else AddTiled.apply(x, patch)
+
+
+class AddTiled(torch.autograd.Function):
+    """The sum with a repeated patch in training."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, patch: Tensor) -> Tensor:
+        """Adds."""
+        ctx.size, ctx.dtype = patch.shape[0], patch.dtype
+        return _kernels().position.forward(x, patch)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
+        """The gradients of maps and patch."""
+        return grad, sum_tiles(grad, ctx.size).to(ctx.dtype) if ctx.needs_input_grad[1] else None
+
+
+def sum_tiles(x: Tensor, size: int) -> Tensor:
+    """The sum (p, p, C) of the patches of maps (B, H, W, C)."""
+    _, height, width, channels = x.shape
+    x = F.pad(x, (0, 0, 0, -width % size, 0, -height % size))
+    rows = x.reshape(-1, size * x.shape[2] * channels)
+    return sum_rows(rows).reshape(size, -1, size, channels).sum(1)
+
+
+def linear_gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, wanted: Tuple[bool, bool, bool]
+) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+    """The gradients of maps (B, H, W, C), weight and bias of a linear layer that are wanted."""
+    rows = grad.reshape(-1, grad.shape[-1])
+    return (
+        (rows @ weight).reshape(x.shape) if wanted[0] else None,
+        rows.mT @ x.reshape(-1, x.shape[-1]) if wanted[1] else None,
+        sum_rows(rows) if wanted[2] else None,
+    )
+
+
+def sum_rows(x: Tensor) -> Tensor:
+    """``x.sum(0)`` of a matrix, by a product, which for many rows is three times as fast."""
+    return (x.new_ones(1, len(x)) @ x)[0]

@@ -1,0 +1,50 @@
+"""Launching Triton kernels quickly.
+
+Triton looks at all arguments at each launch to find the right compiled kernel, which takes longer than many kernels
+run. Here that is done once for all tensors of the same types.
+"""
+
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+import torch
+import triton
+from torch import Tensor
+
+# Before, compiled kernels took other arguments.
+TAKES_CONSTANTS = tuple(map(int, triton.__version__.split('.')[:2])) >= (3, 3)
+
+
+class Kernel:
+    """A Triton kernel; its arguments are tensors, None, and numbers that it is not specialized for, then constants.
+
+    Args:
+        function (Callable): What ``triton.jit`` returns.
+        options (dict): Options of its compilation, such as ``num_warps``.
+    """
+
+    def __init__(self, function: Callable, **options: Any) -> None:
+        self.function = function
+        self.options = options
+        self.compiled: Dict[tuple, Any] = {}
+
+    def __call__(self, grid: Sequence[int], arguments: Tuple[Any, ...], constants: Tuple[Any, ...]) -> None:
+        """Launches as many programs as ``grid`` says, along three axes, on the device of the first argument."""
+        device = arguments[0].device
+        if device.type == 'cuda' and device.index != torch.cuda.current_device():
+            with torch.cuda.device(device):
+                return self(grid, arguments, constants)
+        key = (device, *constants, *map(_describe, arguments))
+        compiled = self.compiled.get(key)
+        if compiled is not None:
+            compiled[grid](*arguments, *constants)
+            return
+        compiled = self.function[grid](*arguments, *constants, **self.options)
+        if TAKES_CONSTANTS and compiled is not None:  # Triton's interpreter compiles nothing.
+            self.compiled[key] = compiled
+
+
+def _describe(argument: Any) -> Optional[Tuple[torch.dtype, bool]]:
+    """What Triton compiles differently: the type of a tensor, and whether its address divides by 16."""
+    if isinstance(argument, Tensor):
+        return argument.dtype, argument.data_ptr() % 16 == 0
+    return None

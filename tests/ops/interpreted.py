@@ -1,0 +1,119 @@
+"""Runs the Triton kernels by Triton's interpreter, without a GPU, and prints as JSON by how much they are wrong.
+
+The interpreter is chosen when Triton is imported, so this is a process of its own: ``python interpreted.py PART``.
+"""
+
+import json
+import os
+import sys
+
+os.environ['TRITON_INTERPRET'] = '1'
+
+import torch
+import torch.nn.functional as F
+
+from mmcontnet import ConTNet
+from mmcontnet.ops import attention, gpu, kernels, layers, norm, position
+from mmcontnet.ops.attention import reference_attention
+from mmcontnet.ops.position import reference_add_tiled
+from mmcontnet.ops.target import Target
+
+# Batch, height, width, heads, channels of a head, patch size, relative positions.
+MAPS = [
+    (2, 9, 16, 2, 16, 7, False),
+    (1, 14, 15, 1, 48, 14, True),
+    (1, 28, 14, 1, 64, 14, False),
+    (1, 16, 13, 2, 8, 7, True),
+    (1, 3, 5, 3, 20, 7, True),
+    (0, 7, 7, 1, 16, 7, True),
+]
+
+
+def largest(*pairs):
+    """The largest difference of several pairs of tensors."""
+    return max((float((x.double() - y.double()).detach().abs().max()) if x.numel() else 0.0) for x, y in pairs)
+
+
+def attention_errors(dtype):
+    """Forward and backward at maps with and without margins."""
+    errors = {}
+    for case in MAPS:
+        batch, height, width, heads, channels, size, relative = case
+        qkv = torch.randn(batch, height, width, 3 * heads * channels, dtype=dtype).double().requires_grad_()
+        bias = torch.randn(heads, size**2, size**2).double().requires_grad_() if relative else None
+        out = reference_attention(qkv, heads, size, bias)
+        grad = torch.randn_like(out).to(dtype).double()
+        inputs = [qkv] + ([bias] if relative else [])
+        expected = torch.autograd.grad(out, inputs, grad)
+        single = None if bias is None else bias.detach().float()
+        arguments = qkv.detach().to(dtype), heads, size, single
+        found = kernels.attention.forward(*arguments)
+        gradients = kernels.attention.backward(grad.to(dtype), *arguments)
+        errors[str(case)] = largest((found, out), *zip(gradients, expected))
+    return errors
+
+
+def row_errors():
+    """Sums with norms, positions and MLPs."""
+    errors = {}
+    for rows, channels in [(37, 48), (300, 64), (3, 512), (0, 16)]:
+        x, y, grad = torch.randn(3, rows, channels).unbind()
+        weight, bias = torch.randn(2, channels).unbind()
+        inputs = [tensor.clone().requires_grad_() for tensor in (x, y, weight, bias)]
+        out = F.layer_norm(inputs[0] + inputs[1], (channels,), *inputs[2:], 1e-3)
+        expected = torch.autograd.grad(out, inputs[1:], grad)
+        found, total = kernels.norm.forward(x, y, weight, bias, 1e-3, keep=True)
+        alone, _ = kernels.norm.forward(x, y, weight, bias, 1e-3, keep=False)
+        gradients = kernels.norm.backward(grad, total, weight, 1e-3)
+        errors[f'norm {rows}x{channels}'] = largest((found, out), (alone, out), *zip(gradients, expected))
+    for shape, size in [((2, 9, 16, 24), 7), ((1, 28, 14, 64), 14), ((1, 3, 5, 8), 7), ((0, 7, 7, 8), 7)]:
+        x, patch = torch.randn(shape), torch.randn(size, size, shape[3], requires_grad=True)
+        out = reference_add_tiled(x, patch)
+        grad = torch.randn_like(x)
+        (expected,) = torch.autograd.grad(out, patch, grad)
+        found = kernels.position.forward(x, patch.detach())
+        errors[f'position {shape}'] = largest((found, out), (gpu.sum_tiles(grad, size), expected))
+    for shape, width in [((2, 9, 8, 48), 20), ((1, 5, 7, 64), 128), ((0, 7, 7, 16), 16)]:
+        x = torch.randn(shape).half()
+        weights = [0.1 * torch.randn(width, shape[3]), torch.randn(width), 0.1 * torch.randn(shape[3], width)]
+        weights = [weight.half() for weight in (*weights, torch.randn(shape[3]))]
+        expected = layers.reference_mlp(x.double(), *(weight.double() for weight in weights))
+        errors[f'MLP {shape}'] = largest((kernels.mlp.forward(x, *weights), expected))
+    return errors
+
+
+def network_errors():
+    """Maps and gradients of whole networks that take the forms of a GPU, against the same in float64."""
+    gpu.takes = lambda x: x.dtype != torch.float64
+    for module in (attention, layers, norm, position):
+        module.target = lambda x: Target.GPU
+    errors = {}
+    arch = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(16, 20, 32, 32))
+    for options in (dict(), dict(position='relative', pre_norm=True)):
+        model = ConTNet(arch, **options)
+        exact = ConTNet(arch, **options).double()
+        exact.load_state_dict(model.state_dict())
+        images = torch.rand(2, 3, 64, 68)
+        results = []
+        for network in (model, exact):
+            network.zero_grad()
+            with torch.no_grad():
+                maps = network.eval()(images.to(network.stem[0].weight.dtype))
+            trained = network.train()(images.to(network.stem[0].weight.dtype))
+            sum((x * torch.linspace(0, 1, x.numel()).view_as(x)).mean() for x in trained).backward()
+            gradients = torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+            results.append((*maps, gradients / gradients.abs().max()))
+        errors[str(options)] = largest(*zip(*results))
+    return errors
+
+
+PARTS = {
+    'attention-float32': lambda: attention_errors(torch.float32),
+    'attention-float16': lambda: attention_errors(torch.float16),
+    'rows': row_errors,
+    'network': network_errors,
+}
+
+if __name__ == '__main__':
+    torch.manual_seed(0)
+    print(json.dumps(PARTS[sys.argv[1]]()))

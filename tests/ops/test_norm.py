@@ -1,0 +1,54 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmcontnet.ops import add_layer_norm, extension
+
+SHAPES = [(2, 7, 5, 64), (1, 30, 9, 48), (3, 4, 4, 512), (1, 3, 3, 20), (0, 7, 7, 64), (1, 1, 1, 16)]
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_forms_equal_torch(shape):
+    x, y = torch.randn(2, *shape).unbind()
+    weight, bias = torch.randn(2, shape[-1]).unbind()
+    expected = F.layer_norm((x + y).double(), shape[-1:], weight.double(), bias.double(), 1e-3)
+    with torch.no_grad():
+        assert torch.allclose(add_layer_norm(x, y, weight, bias, 1e-3).double(), expected, atol=2e-6)
+        flipped = (tensor.flip(1).contiguous().flip(1) for tensor in (x, y))
+        assert torch.allclose(add_layer_norm(*flipped, weight, bias, 1e-3).double(), expected, atol=2e-6)
+    assert torch.allclose(add_layer_norm(x, y, weight, bias, 1e-3).double(), expected, atol=2e-6)
+
+
+def test_gradients():
+    x, y = torch.randn(2, 1, 2, 3, 16, dtype=torch.float64, requires_grad=True).unbind()
+    weight, bias = torch.randn(2, 16, dtype=torch.float64, requires_grad=True).unbind()
+    assert torch.autograd.gradcheck(add_layer_norm, (x, y, weight, bias))
+
+
+def test_type_is_that_of_the_second():
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        out = add_layer_norm(
+            torch.rand(1, 2, 2, 16), torch.rand(1, 2, 2, 16).bfloat16(), torch.ones(16), torch.zeros(16)
+        )
+    assert out.dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(extension.MISSING is not None, reason='the C++ operators are not built')
+def test_operator_takes_large_offsets_and_keeps_nan():
+    x = torch.randn(1, 8, 8, 64) + 1e4
+    weight, bias = torch.ones(64), torch.zeros(64)
+    expected = F.layer_norm(x, (64,), weight, bias)
+    with torch.no_grad():
+        out = extension.add_layer_norm(x, torch.zeros_like(x), weight, bias, 1e-5)
+        assert torch.allclose(out, expected, atol=1e-2)
+        x[0, 3, 2, 5] = float('nan')
+        bad = extension.add_layer_norm(x, torch.zeros_like(x), weight, bias, 1e-5).isnan()
+    assert bad[0, 3, 2].all() and bad.sum() == 64
+
+
+@pytest.mark.skipif(extension.MISSING is not None, reason='the C++ operators are not built')
+def test_operator_refuses_other_tensors():
+    x, weight = torch.rand(2, 3, 16), torch.ones(16)
+    for bad in (x.half(), x[:, :2], x.mT, x[..., :8]):
+        with pytest.raises(RuntimeError, match='expected'):
+            torch.ops.mmcontnet.cpu_add_layer_norm(x, bad, weight, weight, 1e-5)
