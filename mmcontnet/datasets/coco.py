@@ -62,9 +62,12 @@ def read_entries(path: str, usage: Usage) -> Findings[Entries]:
     Returns:
         Entries | None: The entries that mmdet can read; None where the file has another structure.
     """
-    content = yield from attempt(partial(_read_json, path), 'Annotations cannot be read', path)
-    if content is None:
-        return None
+    content = yield from attempt(partial(read_json, path), 'Annotations cannot be read', path)
+    return None if content is None else (yield from check_entries(content, path, usage))
+
+
+def check_entries(content: Dict[str, list], path: str, usage: Usage) -> Findings[Entries]:
+    """Checks each entry of the lists of a file of annotations; returns those that mmdet can read."""
     images = yield from _check_list(content['images'], 'Image', f'{path}: images', _check_image_entry)
     categories = yield from _check_list(content['categories'], 'Category', f'{path}: categories', _check_category)
     for name, count in Counter(category['name'] for category in categories.values()).items():
@@ -111,7 +114,7 @@ def _find_usage(source: Source) -> Usage:
     )
 
 
-def _read_json(path: str) -> Dict[str, list]:
+def read_json(path: str) -> Dict[str, list]:
     """The lists of a file of annotations; that of annotations may be missing, as in test sets."""
     with open(path) as file:  # In the encoding that pycocotools takes.
         content = json.load(file)
@@ -142,7 +145,8 @@ def _keep(entry: dict, kept: Dict[Any, dict], kind: str, path: str) -> Findings:
     kept.setdefault(entry['id'], entry)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a number of JSON."""
     return type(value) in (int, float)  # Not bool.
 
 
@@ -158,7 +162,7 @@ def _check_image_entry(image: Any, where: str) -> Findings[bool]:
     name, size = image.get('file_name'), (image.get('width'), image.get('height'))
     if not (isinstance(name, str) and name):
         yield Finding('Image has no file_name', f'{where}, id {shorten(image["id"])}: {shorten(name)}')
-    elif not all(_is_number(side) and 0 < side <= LONGEST_SIDE and side == int(side) for side in size):
+    elif not all(is_number(side) and 0 < side <= LONGEST_SIDE and side == int(side) for side in size):
         detail = f'{where}, {name}: width and height {shorten(size)}; expected whole numbers up to {LONGEST_SIDE}'
         yield Finding('Image has no size', detail)
     elif size[0] * size[1] > MOST_PIXELS:
@@ -217,6 +221,8 @@ def _check_annotation(
     yield from faults
     if faults:
         return False
+    if usage.evaluated and annotation['id'] == 0:  # pycocotools takes the number 0 for none.
+        yield Finding('Annotation has the id 0: a detection of it counts as wrong', '', harmless=True)
     if annotation.get('ignore'):
         yield Finding('Annotation is ignored', '', harmless=True)
     elif annotation.get('iscrowd'):
@@ -243,7 +249,7 @@ def _find_faults(annotation: dict, images: Dict[Any, dict], categories: Dict[Any
     if not (_is_id(category) and category in categories):
         yield Finding('Annotation is of an unknown category', f', category {shorten(category)}')
     box, area = annotation.get('bbox'), annotation.get('area')
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and _is_number(area)):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) and is_number(area)):
         detail = f': box {shorten(box)}, area {shorten(area)}'
         yield Finding('Annotation lacks a box of four numbers or its area', detail)
     crowd = annotation.get('iscrowd')

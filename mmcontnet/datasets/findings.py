@@ -55,7 +55,7 @@ def guard(check: Findings[T], kind: str, where: str) -> Findings[T]:
     try:
         return (yield from check)
     except Exception as error:  # Toolboxes and decoders raise all kinds; any would end a training.
-        yield Finding(kind, f'{where}: {error!r:.300}')
+        yield Finding(kind, f'{where}: {type(error).__name__}: {error!s:.300}')
         return None
 
 

@@ -21,10 +21,14 @@ def check_segmentation(source: Source, pool: ThreadPool) -> Findings:
         return
     load_labels = next((part for part in source.transforms if isinstance(part, LoadAnnotations)), None)
     ignored: List[str] = []
-    check = partial(_check_label_map, source, find_loader(source), load_labels, ignored)
+    used: Set[int] = set()
+    check = partial(_check_label_map, source, find_loader(source), load_labels, ignored, used)
     yield from check_each_image(check, source, pool)
     if len(ignored) == len(source.dataset):
         yield Finding('All labels are ignored: nothing is left to train on', source.name)
+    for label, name in enumerate(source.classes):
+        if used and label not in used:
+            yield Finding('Class is in no label map', f'{source.name}: {label}, {name!r}', harmless=True)
 
 
 def check_unused_maps(sources: List[Source]) -> Findings:
@@ -45,9 +49,17 @@ def check_unused_maps(sources: List[Source]) -> Findings:
 
 
 def _check_label_map(
-    source: Source, load: Loader, load_labels: Optional[LoadAnnotations], ignored: List[str], info: dict
+    source: Source,
+    load: Loader,
+    load_labels: Optional[LoadAnnotations],
+    ignored: List[str],
+    used: Set[int],
+    info: dict,
 ) -> Findings:
-    """An image and its label map, read as the pipeline does; adds the maps that are ignored everywhere to the list."""
+    """An image and its label map, read as the pipeline does.
+
+    Adds the map to those that are ignored everywhere, or its labels to those used.
+    """
     size = yield from check_image(info['img_path'], load)
     if load_labels is None:
         return
@@ -55,6 +67,8 @@ def _check_label_map(
     if path is None or not Path(path).is_file():
         yield Finding('Label map cannot be read', f'{path}, of {info["img_path"]}: No such file')
         return
+    if path.lower().endswith(('.jpg', '.jpeg')):
+        yield Finding('Label map is a JPEG, whose compression changes the labels: use PNG', path)
     read = partial(_read_pixels, path, load_labels.imdecode_backend)
     pixels = yield from attempt(read, 'Label map cannot be read', path)
     if pixels is None:
@@ -80,6 +94,7 @@ def _check_label_map(
     if wrong and source.classes:
         allowed = f'0 to {len(source.classes) - 1} and {ignore_index}'
         yield Finding('Labels are out of range', f'{path}: {wrong}; allowed are {allowed}')
+    used.update(found.tolist())
     if found.tolist() == [ignore_index]:
         ignored.append(path)
         yield Finding('Label map is ignored everywhere', path, harmless=True)

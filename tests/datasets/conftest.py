@@ -50,7 +50,7 @@ class CocoData:
         annotation = dict(bbox=[8, 8, 20, 16], area=320, iscrowd=0, segmentation=[[8, 8, 28, 8, 28, 24, 8, 24]])
         self.content = dict(
             images=[dict(id=n, file_name=f'{n}.jpg', width=WIDTH, height=HEIGHT) for n in range(3)],
-            annotations=[dict(annotation, id=n, image_id=n, category_id=n % 2 + 1) for n in range(3)],
+            annotations=[dict(annotation, id=n + 1, image_id=n, category_id=n % 2 + 1) for n in range(3)],
             categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
         )
         self.annotation = self.content['annotations'][1]
@@ -102,7 +102,7 @@ def coco(tmp_path):
 def segmentation(tmp_path):
     """The root of a data set of two images in the layout of Cityscapes, and its config."""
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
-    labels[:9], labels[9:12] = 18, 255
+    labels[:19], labels[19:22] = np.arange(19)[:, None], 255
     (tmp_path / 'labels').mkdir()
     for number in range(2):
         _write_image(tmp_path / f'images/{number}_leftImg8bit.png')

@@ -120,9 +120,9 @@ ENTRIES = {
         ['instances.json'],
     ),
     'annotations of one id': (
-        lambda d: d.annotation.update(id=0),
+        lambda d: d.annotation.update(id=1),
         'Annotations share an id',
-        ['instances.json, 1.jpg: 0'],
+        ['instances.json, 1.jpg: 1'],
     ),
     'annotation of None': (
         lambda d: d.content['annotations'].append(None),
@@ -356,6 +356,7 @@ FINE = {
     'sizes that are floats': (lambda d: [image.update(width=64.0) for image in d.content['images']], []),
     'no iscrowd, not evaluated': (lambda d: (d.train_alone(), d.annotation.pop('iscrowd')), []),
     'unknown keys': (lambda d: d.content.update(info=None, licenses=7), []),
+    'id 0': (lambda d: d.annotation.update(id=0), ['Annotation has the id 0: a detection of it counts as wrong']),
     'crowd': (lambda d: d.annotation.update(iscrowd=1), ['Annotation is of a crowd']),
     'ignored': (lambda d: d.annotation.update(ignore=1), ['Annotation is ignored']),
     'empty box': (lambda d: d.annotation.update(bbox=[8, 8, 0, 16]), ['Box is empty: the data set skips it']),

@@ -1,6 +1,7 @@
 """Configs for a user's own data: every layout, and what is wrong in them."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -403,6 +404,16 @@ BROKEN = {
         ],
         ['Annotation is missing', 'train.txt:2: data/Annotations/9.xml'],
     ),
+    'voc: encoding of several bytes': (
+        'voc',
+        edit('Annotations/3.xml', '<annotation>', '<?xml version="1.0" encoding="gb2312"?><annotation>'),
+        ['XML cannot be read', '3.xml: multi-byte encodings'],
+    ),
+    'voc: unknown encoding': (
+        'voc',
+        edit('Annotations/3.xml', '<annotation>', '<?xml version="1.0" encoding="klingon"?><annotation>'),
+        ['XML cannot be read', '3.xml: unknown encoding: klingon'],
+    ),
     # YOLO
     'yolo: class missing in data.yaml': (
         'yolo',
@@ -531,6 +542,19 @@ BROKEN = {
         lambda root: (root / 'images/3.png').rename(root / 'images/3.jpg'),
         ['several suffixes', 'images/3.jpg'],
     ),
+    'maps: image missing': (
+        'maps',
+        lambda root: (root / 'images/3.png').unlink(),
+        ['Label map has no image', 'labels/3_mask.png'],
+    ),
+    'maps: JPEG': (
+        'maps',
+        lambda root: [
+            cv2.imwrite(str(path.with_suffix('.jpg')), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)) and path.unlink()
+            for path in (root / 'labels').iterdir()
+        ],
+        ['Label map is a JPEG', 'labels/0_mask.jpg'],
+    ),
     'maps: other size': ('maps', make_unlike, ['another size than its image', '3_mask.png']),
     # Folders
     'folders: none': (
@@ -594,6 +618,17 @@ DOUBTFUL = {
     ),
     'voc: odd characters': ('voc', edit('Annotations/3.xml', 'dog', "d&quot;o'g\\ 犬 50%"), ['犬']),
     'voc: difficult': ('voc', mark_difficult, ['Annotation is of a crowd']),
+    'voc: size with a point': ('voc', edit('Annotations/3.xml', '>64<', '>64.0<'), ['Problems: none']),
+    'voc: image without XML': (
+        'voc',
+        lambda root: write_image(root / 'JPEGImages/9.png'),
+        ['Image has no XML: it is not used: 1', 'JPEGImages/9.png'],
+    ),
+    'yolo: names by numbers in quotes': (
+        'yolo',
+        edit('data.yaml', '[cat, dog]', '{"1": dog, "0": cat}'),
+        ['2 classes: cat, dog'],
+    ),
     'yolo: labels without image': (
         'yolo',
         lambda root: (root / 'labels/9.txt').write_text('0 0.5 0.5 0.5 0.5'),
@@ -626,6 +661,36 @@ DOUBTFUL = {
         'coco',
         edit_json(lambda c: c['categories'].append(dict(id=7, name='cow'))),
         ['Class has no object in the train part', "'cow'"],
+    ),
+    'coco: neither crowd nor area': (
+        'coco',
+        edit_json(lambda c: [(one.pop('iscrowd'), one.pop('area')) for one in c['annotations']]),
+        ['Annotations lack area and iscrowd: a copy', 'data/all.json'],
+    ),
+    'coco: absolute names': (
+        'coco',
+        edit_json(
+            lambda c: [one.update(file_name=os.path.abspath(f'data/images/{one["id"]}.png')) for one in c['images']]
+        ),
+        ['Problems: none'],
+    ),
+    'maps: masks of 0 and 255': (
+        'maps',
+        lambda root: [
+            cv2.imwrite(str(path), np.pad(np.zeros((24, 64), np.uint8), ((0, 24), (0, 0)), constant_values=255))
+            for path in (root / 'labels').iterdir()
+        ],
+        ['Class is in no label map', "my_train.txt: 1, 'sky'"],
+    ),
+    'folders: WebP': (
+        'folders',
+        lambda root: [path.rename(path.with_suffix('.webp')) for path in root.glob('*/*.png')],
+        ['training: 4 images; validation: 2 images'],
+    ),
+    'folders: other files': (
+        'folders',
+        lambda root: (root / 'cat/a.heic').write_text('a'),
+        ['File is not used', 'cat/a.heic', 'training: 4 images'],
     ),
     'folders: space in a name': (
         'folders',

@@ -6,9 +6,10 @@ from typing import Dict, List, NamedTuple, Tuple
 from ...progress import track_progress
 from ..findings import Finding, Findings
 from ..images import Size
-from .common import TRAIN, VAL, Paths, check_names, find_split, list_files, read_size, split_off
+from .common import SUFFIXES, TRAIN, VAL, Paths, check_names, find_split, list_files, read_size, split_off
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')  # Those that mmpretrain takes.
+# Those that mmpretrain finds in a folder; it reads others that a list names.
+FOUND = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 
 
 class ClassSplit(NamedTuple):
@@ -49,8 +50,11 @@ def read_class_folders(paths: Paths) -> Findings[ClassFolders]:
             if name not in classes:
                 yield Finding('Class is not among those of the training', str(folder / name))
         images, sizes, counts = [], [], dict.fromkeys(classes, 0)
-        files = [(path, label) for label, name in enumerate(classes) for path in list_files(folder / name, SUFFIXES)]
-        for path, label in track_progress(files, f'{len(files)} images'):
+        files = [(path, label) for label, name in enumerate(classes) for path in list_files(folder / name, None)]
+        for path, label in track_progress(files, f'{len(files)} files'):
+            if path.suffix.lower() not in {*SUFFIXES, *FOUND}:
+                yield Finding('File is not used: it is no image that can be read', str(path), harmless=True)
+                continue
             size = yield from read_size(path)
             images.append((path.relative_to(folder).as_posix(), label))
             sizes.append(size or (0, 0))
@@ -60,7 +64,8 @@ def read_class_folders(paths: Paths) -> Findings[ClassFolders]:
                 yield Finding('Class has no image', str(folder / name))
             elif not count:
                 yield Finding('Class has no image in the val part', str(folder / name), harmless=True)
-        splits[split] = ClassSplit(folder, images, sizes, names[split] != classes)
+        needs_list = names[split] != classes or not all(image.lower().endswith(FOUND) for image, _ in images)
+        splits[split] = ClassSplit(folder, images, sizes, needs_list)
     return ClassFolders(classes, splits)
 
 

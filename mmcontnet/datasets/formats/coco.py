@@ -1,10 +1,12 @@
 """COCO JSON: a file for each split, used as it is, and the folder of its images."""
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from ..coco import Usage, read_entries
-from ..findings import Finding, Findings, collect
+from ..coco import Usage, check_entries, is_number, read_json
+from ..findings import Finding, Findings, attempt, collect
 from .common import TRAIN, VAL, Paths, check_names, list_files
 from .detection import DetectionSplit
 
@@ -17,10 +19,14 @@ def read_coco(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
     """
     splits = {}
     for name, file in find_annotations(paths).items():
-        entries, findings = collect(read_entries(str(file), Usage(evaluated=True)))
-        yield from (finding for finding in findings if not finding.harmless)  # The check of the config remarks.
-        if entries is None:
+        content = yield from attempt(partial(read_json, str(file)), 'Annotations cannot be read', str(file))
+        if content is None:
             continue
+        added = _complete(content['annotations'])
+        if added:
+            yield Finding(f'Annotations lack {added}: a copy with it is written', str(file), harmless=True)
+        entries, findings = collect(check_entries(content, str(file), Usage(evaluated=True)))
+        yield from (finding for finding in findings if not finding.harmless)  # The check of the config remarks.
         content = {key: list(part.values()) for key, part in entries._asdict().items()}
         yield from check_names((category['name'] for category in content['categories']), str(file))
         if not content['images']:
@@ -29,8 +35,24 @@ def read_coco(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
         given = paths.train_images if name == 'train' else paths.val_images
         folder = given or (yield from _find_images(paths.root, file, name, content['images']))
         if folder:
-            splits[name] = DetectionSplit(content, folder, file)
+            splits[name] = DetectionSplit(content, folder, None if added else file)
     return splits
+
+
+def _complete(annotations: list) -> str:
+    """Adds what the evaluation needs and some tools leave out: no crowd, the area of the box; returns what it added."""
+    added = set()
+    for one in annotations:
+        if not isinstance(one, dict):
+            continue
+        if one.get('iscrowd') is None:
+            one['iscrowd'] = 0
+            added.add('iscrowd')
+        box = one.get('bbox')
+        if one.get('area') is None and isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
+            one['area'] = box[2] * box[3]
+            added.add('area')
+    return ' and '.join(sorted(added))
 
 
 def find_annotations(paths: Paths) -> Dict[str, Path]:
@@ -73,8 +95,10 @@ def _find_images(root: Path, file: Path, name: str, images: List[dict]) -> Findi
     Returns:
         Path | None: None, after a finding, where no folder holds them, or several do.
     """
-    folders = [file.parent, root, *sorted(path for path in root.rglob('*') if path.is_dir())]
     names = [image['file_name'] for image in images]
+    folders = [file.parent, root, *sorted(path for path in root.rglob('*') if path.is_dir())]
+    if all(map(os.path.isabs, names)):
+        folders = [root]  # Any would do.
     holding: List[Path] = []
     best: Optional[Path] = None
     most = 0

@@ -35,8 +35,8 @@ def find_split(root: Path, names: Sequence[str]) -> Optional[Path]:
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
-def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> List[Path]:
-    """The files in a folder and below it whose names end in one of the suffixes, sorted; hidden ones are left out."""
+def list_files(folder: Path, suffixes: Optional[Sequence[str]] = SUFFIXES) -> List[Path]:
+    """The files in a folder and below it, sorted, with one of the suffixes or any; hidden ones are left out."""
     files: List[Path] = []
     seen = set()  # Links may lead in circles.
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -46,7 +46,7 @@ def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> List[Path]:
         seen.add(os.path.realpath(parent))
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         files += [Path(parent, name) for name in names if not name.startswith('.')]
-    return sorted(path for path in files if path.suffix.lower() in suffixes)
+    return sorted(path for path in files if suffixes is None or path.suffix.lower() in suffixes)
 
 
 def read_size(path: Path) -> Findings[Size]:

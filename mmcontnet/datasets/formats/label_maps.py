@@ -54,6 +54,8 @@ def read_label_maps(paths: Paths) -> Findings[LabelMaps]:
             split = yield from _pair(*folders)
             if split:
                 splits[name] = split
+    if list(splits) == ['train']:  # Lists will say which images to use, so that the check of the config expects others.
+        yield from _find_unused(splits['train'])
     return LabelMaps(classes, splits)
 
 
@@ -122,3 +124,11 @@ def _pair(images: Path, maps: Path) -> Findings[MapSplit]:
         size = yield from read_size(file)
         sizes.append(size or (0, 0))
     return MapSplit(images, maps, suffix, end, names, sizes)
+
+
+def _find_unused(split: MapSplit) -> Findings:
+    """The label maps without an image."""
+    used = {split.maps / f'{name}{split.map_suffix}' for name in split.names}
+    for path in list_files(split.maps, SUFFIXES):
+        if path.name.endswith(split.map_suffix) and path not in used:
+            yield Finding('Label map has no image: it is not used', str(path))

@@ -3,6 +3,7 @@
 mmdet's own converter knows the twenty classes of VOC and .jpg only, and cuts coordinates to whole pixels.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -52,14 +53,20 @@ def read_voc(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
     """
     files = yield from _find_files(paths)
     pages: Dict[str, List[_Page]] = {}
+    indexes: Dict[Path, _ImageIndex] = {}
     for split, group in files.items():
-        given = paths.train_images if split == 'train' else paths.val_images
-        images = _ImageIndex(given or paths.root)
+        folder = (paths.train_images if split == 'train' else paths.val_images) or paths.root
+        images = indexes[folder] = indexes.get(folder) or _ImageIndex(folder)
         pages[split] = []
         for file in track_progress(group, f'{len(group)} XML files'):
             page = yield from _read_page(file, images)
             if page is not None:
                 pages[split].append(page)
+    used = {page.image for group in pages.values() for page in group}
+    named = {file.stem for group in (*files.values(), list_files(paths.root, ('.xml',))) for file in group}
+    for path in (path for images in indexes.values() for path in images.paths):
+        if path not in used and path.stem not in named:
+            yield Finding('Image has no XML: it is not used', str(path), harmless=True)
     objects = [one for group in pages.values() for page in group for one in page.objects]
     listed = paths.root / 'classes.txt'
     if listed.is_file():
@@ -135,8 +142,9 @@ class _ImageIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.paths = list_files(root)
         self.by_stem: Dict[str, List[Path]] = {}
-        for path in list_files(root):
+        for path in self.paths:
             self.by_stem.setdefault(path.stem, []).append(path)
 
     def find(self, xml: Path, name: Optional[str]) -> List[Path]:
@@ -174,8 +182,8 @@ def _read_page(path: Path, images: _ImageIndex) -> Findings[_Page]:
     except expat.ExpatError as error:
         yield Finding('XML cannot be read', f'{path}:{error.lineno}: {expat.ErrorString(error.code)}')
         return None
-    except OSError as error:
-        yield Finding('XML cannot be read', f'{path}: {error.strerror}')
+    except (OSError, LookupError, ValueError) as error:  # The last two of its encoding.
+        yield Finding('XML cannot be read', f'{path}: {getattr(error, "strerror", None) or error}')
         return None
     if root.tag != 'annotation':
         yield Finding('XML is no annotation of Pascal VOC', f'{path}:{lines[root]}: <{root.tag}>')
@@ -194,7 +202,8 @@ def _read_page(path: Path, images: _ImageIndex) -> Findings[_Page]:
     if size is None or not all((size.findtext(side) or '0').strip() != '0' for side in ('width', 'height')):
         yield Finding('Size is not given: the one of the image is taken', str(path), harmless=True)
     else:
-        written = tuple((size.findtext(side) or '').strip() for side in ('width', 'height'))
+        # Some tools write 64.0.
+        written = tuple(re.sub(r'\.0*$', '', (size.findtext(side) or '').strip()) for side in ('width', 'height'))
         if written != tuple(map(str, actual)):
             detail = f'{path}:{lines[size]}: {" x ".join(written)}, {found[0]} has {actual[0]} x {actual[1]}'
             yield Finding('Image has another size than its annotation', detail)

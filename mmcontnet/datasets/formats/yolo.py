@@ -45,6 +45,8 @@ def read_yolo(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
     if description is None:
         return {}
     names = yield from _read_names(description)
+    if names is None:
+        return {}
     splits = {}
     for split, given in (('train', paths.train_images), ('val', paths.val_images)):
         if given:
@@ -55,8 +57,8 @@ def read_yolo(paths: Paths) -> Findings[Dict[str, DetectionSplit]]:
             if split == 'train' or given:
                 yield Finding('There are no images', str(given or description.where(split)))
             continue
-        pictures = yield from _read_pictures(images, names or [])
-        if pictures and names:
+        pictures = yield from _read_pictures(images, names)
+        if pictures:
             splits[split] = yield from make_split(pictures, names)
     return splits
 
@@ -81,6 +83,7 @@ def _read_names(description: _Description) -> Findings[List[str]]:
     """The classes in the order of their labels, from a list or from numbers with names."""
     names, where = description.content.get('names'), description.where('names')
     if isinstance(names, dict):
+        names = {int(label) if str(label).isdecimal() else label: name for label, name in names.items()}
         missing = sorted(set(range(len(names))) - set(names))
         if missing:
             yield Finding('Labels are not numbered from 0 without a gap', f'{where}: {missing} are missing')
