@@ -9,10 +9,11 @@ import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from mmengine.config import DictAction
 from mmengine.logging import MMLogger
+from mmengine.registry import build_from_cfg
 
 from .fileio import check_writable
 
@@ -62,7 +63,9 @@ def describe(error: BaseException) -> str:
     message = one_line(message)
     if message and _is_explained(error):
         return message
-    return f'{type(error).__name__}: {message} (--traceback shows where)'
+    part = _find_part(error)
+    of_part = one_line(f', in {part!r:.300}') if part else ''
+    return f'{type(error).__name__}: {message}{of_part} (--traceback shows where)'
 
 
 def one_line(text: str) -> str:
@@ -85,6 +88,14 @@ def _is_explained(error: BaseException) -> bool:
     return ours and isinstance(error, (ValueError, FloatingPointError))
 
 
+def _find_part(error: BaseException) -> Optional[Dict[str, Any]]:
+    """The innermost part of a config that mmengine was building, whose messages rarely name it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is build_from_cfg.__code__]
+    part = frames[-1].f_locals['cfg'] if frames else None
+    plain = (str, int, float, list, tuple, dict, type(None))  # It holds objects, too, as the optimizer of a schedule.
+    return {key: value for key, value in part.items() if isinstance(value, plain)} if isinstance(part, dict) else None
+
+
 @contextmanager
 def about(name: str) -> Iterator[None]:
     """Names what an error inside is about.
@@ -103,7 +114,7 @@ def log_traceback() -> None:
     """Writes the traceback of the error being handled to the log file of mmengine's run."""
     for handler in MMLogger.get_current_instance().handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.stream.write(traceback.format_exc())
+            handler.stream.write(traceback.format_exc().encode(errors='backslashreplace').decode())
             handler.flush()
 
 
@@ -193,20 +204,29 @@ def existing_path(text: str) -> Path:
     return Path(text)
 
 
+def output_path(text: str) -> Path:
+    """The type of an argument that names what to write; mmengine's storages, as s3://, are read only."""
+    if '://' in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is an address; expected a path of this machine')
+    return Path(text)
+
+
 def output_file(text: str) -> Path:
     """The type of an argument that names a file to write, which is tried at once."""
+    path = output_path(text)
     try:
         check_writable(text)
     except OSError as error:
         raise argparse.ArgumentTypeError(f'{text} cannot be written: {error.strerror}') from None
-    return Path(text)
+    return path
 
 
 def output_folder(text: str) -> Path:
     """The type of an argument that names a folder to write to, which is made where it is missing."""
-    if Path(text).exists() and not Path(text).is_dir():
+    path = output_path(text)
+    if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f'{text} is no folder')
-    return Path(text)
+    return path
 
 
 def config_file(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Union, get_args, get_origin, get_t
 
 from mmengine.config import Config
 from mmengine.fileio import load
+from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
 from .commands import about, describe
@@ -88,6 +90,26 @@ def check_types(cfg: Config) -> None:
             types.add(type(None))  # The toolboxes' scripts set what is None.
         if expected and name in cfg and not isinstance(cfg[name], tuple(types)):
             raise ValueError(f'{name} is {cfg[name]!r}; expected {" or ".join(expected)}')
+    if not isinstance(logging.getLevelName(cfg.get('log_level') or 'INFO'), int):  # A name of none is given back.
+        raise ValueError(f"log_level is {cfg.log_level!r}; expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR'")
+
+
+def check_optimizer(cfg: Config) -> None:
+    """Refuses an optimizer that is not known, of which mmengine says that None is not callable.
+
+    Raises:
+        ValueError: The config names one, and imports no modules that could define it.
+    """
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer')
+    name = optimizer.get('type') if isinstance(optimizer, dict) else None
+    modules = (cfg.get('custom_imports') or {}).get('imports') or []
+    if not isinstance(name, str) or set(modules) - {'mmcontnet'}:
+        return
+    with OPTIMIZERS.switch_scope_and_registry(cfg.default_scope) as registry:
+        if registry.get(name) is None:
+            similar = difflib.get_close_matches(name, OPTIMIZERS.module_dict, 1)
+            hint = f'; did you mean {similar[0]}?' if similar else ', which is unknown'
+            raise ValueError(f'optim_wrapper.optimizer.type is {name!r}{hint}')
 
 
 def find_entry_point(cfg: Config, script: str) -> Path:

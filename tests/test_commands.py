@@ -117,6 +117,7 @@ def test_traceback_is_shown_on_demand(monkeypatch):
 def test_traceback_is_kept_in_the_log(end, tmp_path):
     MMLogger.get_instance('kept', log_file=str(tmp_path / 'run.log'))
     end(lambda: 1 / 0)
+    end(lambda: fail(ValueError('\ud800')))  # No file can hold it.
     assert 'ZeroDivisionError' in (tmp_path / 'run.log').read_text()
 
 

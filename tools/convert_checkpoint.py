@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from mmcontnet.commands import about, command, command_parser
+from mmcontnet.commands import about, command, command_parser, output_path
 from mmcontnet.fileio import check_writable, whole_file
 from mmcontnet.weights.official import convert_official, infer_settings
 from mmcontnet.weights.reading import read_checkpoint
@@ -25,7 +25,7 @@ def main() -> None:
     """Reads, converts and writes."""
     parser = command_parser(__doc__)
     parser.add_argument('src', help='the checkpoint of the release')
-    parser.add_argument('dst', type=Path, help='the file to write')
+    parser.add_argument('dst', type=output_path, help='the file to write')
     parser.add_argument('--force', action='store_true', help='overwrite DST')
     args = parser.parse_args()
     prepare(Path(args.src), args.dst, args.force)

@@ -12,5 +12,5 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   exit
 fi
 config=${1:?CONFIG is missing} checkpoint=${2:?CHECKPOINT is missing} processes=${3:?the number of PROCESSES is missing}
-exec python -m mmcontnet.engine.launch "$processes" \
-  "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
+tools=$(dirname "$0")
+exec python "$tools/launch.py" "$processes" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

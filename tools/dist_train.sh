@@ -12,4 +12,5 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   exit
 fi
 config=${1:?CONFIG is missing} processes=${2:?the number of PROCESSES is missing}
-exec python -m mmcontnet.engine.launch "$processes" "$(dirname "$0")/train.py" "$config" --launcher pytorch "${@:3}"
+tools=$(dirname "$0")
+exec python "$tools/launch.py" "$processes" "$tools/train.py" "$config" --launcher pytorch "${@:3}"

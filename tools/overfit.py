@@ -19,12 +19,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmcontnet.commands import about, add_cfg_options, command, command_parser, config_file, fraction, positive_int
-from mmcontnet.toolboxes import check_options, check_torchvision, check_types, read_config
+from mmcontnet.toolboxes import check_torchvision, read_config
 
 NEEDS = (
     'overfitting needs a detector of mmdet, with CocoDataset and its pipeline as train_dataloader.dataset, a '
     'val_dataloader and a test_pipeline'
 )
+DATA = ('train_dataloader.dataset', 'val_dataloader.dataset', 'test_pipeline')
 
 
 class StopAtMark(Hook):
@@ -101,13 +102,12 @@ def main() -> None:
     add_cfg_options(parser)
     args = parser.parse_args()
     with about(args.config):
-        cfg = read_config(args.config)
-        check_options(cfg, args.cfg_options)
+        cfg = read_config(args.config, args.cfg_options)
         check_config(cfg)
         check_torchvision(cfg)
         cfg = overfit_config(cfg, args.images, args.epochs, args.size)
-        cfg.merge_from_dict(args.cfg_options)
-        check_types(cfg)
+        # Again, since options go before what overfitting sets; those of the data are inside a wrapper now.
+        cfg.merge_from_dict({key: value for key, value in args.cfg_options.items() if not key.startswith(DATA)})
         runner = Runner.from_cfg(cfg)
         hook = StopAtMark(args.ap50)
         runner.register_hook(hook)

@@ -14,7 +14,7 @@ from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
 from ..missing_hooks import find_missing, line_to_add
-from ..toolboxes import check_torchvision, find_entry_point, read_config
+from ..toolboxes import check_optimizer, check_torchvision, find_entry_point, read_config
 from ..weights.pretrained import check_files
 from ..weights.reading import read_checkpoint
 from .distributed import start_on_cpu
@@ -44,6 +44,7 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
         entry_point = find_entry_point(cfg, script)
         if script == 'train.py':
             check_torchvision(cfg)
+            check_optimizer(cfg)
             check_pretrained(cfg)
     for path in (args.checkpoint, cfg.get('load_from')):
         if isinstance(path, str) and path != 'auto' and '://' not in path:

@@ -58,6 +58,7 @@ TRAIN = [
     ('module.py', ERROR, 'no_such'),
     ('tuned.py', ERROR, 'convert_checkpoint.py OFFICIAL.pth checkpoints/contm.pth; or train on ImageNet'),
     ('--work-dir missing.py syntax.py', ERROR, 'syntax.py: SyntaxError'),
+    ('tiny.py --work-dir s3://a/b', USAGE, "argument --work-dir: 's3://a/b' is an address"),
     ('tiny.py --work-dir notes.txt', USAGE, 'argument --work-dir: notes.txt is no folder'),
     ('tiny.py --work-dir /proc/x', ERROR, '/proc/x: No such file'),
     ('tiny.py --bogus', USAGE, 'unrecognized arguments: --bogus'),
@@ -74,6 +75,9 @@ TRAIN = [
     ('tiny.py --cfg-options default_hooks=None', ERROR, 'set single hooks to None'),
     ('tiny.py --cfg-options model.backbone.arch=x', ERROR, "arch is 'x'"),
     ('tiny.py --cfg-options model.bakbone.arch=s', ERROR, 'bakbone'),
+    ('tiny.py --cfg-options optim_wrapper.optimizer.type=Adamm', ERROR, "type is 'Adamm'; did you mean Adam?"),
+    ('tiny.py --cfg-options optim_wrapper.optimizer.lr=abc', ERROR, "in {'type': 'AdamW', 'lr': 'abc', "),
+    ('tiny.py --cfg-options log_level=X', ERROR, "log_level is 'X'; expected 'DEBUG'"),
     ('tiny.py --cfg-options train_dataloader.dataset.ann_file=no.json', ERROR, 'no.json: No such file'),
     ('tiny.py --cfg-options train_dataloader.dataset.data_prefix.img=no/', ERROR, 'No such file'),
     ('tiny.py --cfg-options optim_wrapper.optimizer.lr=1e30', ERROR, 'the loss is not finite'),
@@ -114,6 +118,7 @@ CONVERT = [
     ('nowhere://a.pth new.pth', ERROR, 'nowhere://a.pth cannot be read'),
     ('text.ckpt new.pth', ERROR, 'text.ckpt cannot be read as a checkpoint'),
     ('weights.pth new.pth', ERROR, 'weights.pth: '),
+    ('official.pth s3://bucket/a.pth', USAGE, "argument dst: 's3://bucket/a.pth' is an address"),
     ('official.pth official.pth --force', ERROR, 'official.pth is SRC itself'),
     ('official.pth link.pth --force', ERROR, 'link.pth is SRC itself'),
     ('official.pth notes.txt', ERROR, 'notes.txt is there already; name another file, or overwrite it with --force'),
@@ -265,6 +270,17 @@ def test_overfit_evaluates_on_its_training_images(runners):
     assert [train.dataset.get_data_info(i)['img_path'] for i in range(2)] == [
         val.get_data_info(i)['img_path'] for i in range(2)
     ]
+
+
+def test_overfit_knows_options_of_the_data(runners):
+    options = [
+        'test_pipeline.1.keep_ratio=False',
+        'train_dataloader.dataset.ann_file=annotations/instances_val2017.json',
+    ]
+    run_tool('tools/overfit.py', 'tiny.py', '--images', 2, '--cfg-options', *options, status=1)
+    cfg = runners[0].cfg
+    assert cfg.val_dataloader.dataset.pipeline[1].keep_ratio is False
+    assert cfg.train_dataloader.dataset.dataset.ann_file == 'annotations/instances_val2017.json'
 
 
 def test_overfit_counts_images_and_detections():

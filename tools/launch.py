@@ -1,20 +1,25 @@
-"""Starts a command on several processes of one or more nodes, as torchrun does.
+"""Starts a script on several processes of one or more nodes, as torchrun does.
 
-    python -m mmcontnet.engine.launch PROCESSES COMMAND ...
+Example:
+    python tools/launch.py 8 tools/train.py configs/retinanet_contm_coco.py --launcher pytorch
 
-NNODES, NODE_RANK, MASTER_ADDR and PORT are read from the environment.
+NNODES, NODE_RANK, MASTER_ADDR and PORT are read from the environment. tools/dist_*.sh call this command.
 """
+
+import signal
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 import argparse
 import os
-import signal
 import sys
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from ..commands import command, command_parser, non_negative_int, positive_int
+from mmcontnet.commands import command, command_parser, non_negative_int, positive_int
 
 SETTINGS = (
     ('NNODES', positive_int, '1'),
