@@ -14,7 +14,7 @@ INPUT is a picture, a video, a folder, which is searched recursively, or a quote
     predictions.json   of detectors: COCO results with file names, boxes as x, y, width, height in pixels, masks as RLE;
                        of classifiers: the class with the highest score; of semantic segmentors: the label maps' paths
 
-Unreadable files are reported and skipped, with exit status 1. Ctrl-C keeps the results so far.
+Files that cannot be read or predicted on are reported and skipped, with exit status 1. Ctrl-C keeps the results so far.
 """
 
 import signal

@@ -49,7 +49,9 @@ def decode(path: str, load: Loader) -> np.ndarray:
 
 
 def _require_all_bytes(path: str) -> None:
-    """Raises OSError where a part of an image is missing, which OpenCV may fill with grey."""
+    """Raises where an image is empty, or a part of it is missing, which OpenCV may fill with grey."""
+    if not Path(path).stat().st_size:
+        raise ValueError('the file is empty')
     try:
         with Image.open(path) as image:
             image.draft('L', (1, 1))  # Of a JPEG, all is read, but an eighth of the width and height decoded.

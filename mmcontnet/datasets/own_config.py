@@ -40,6 +40,7 @@ HEADS = {
 PSPNET_BATCH = 8  # 4 GPUs with 2 images each, as the name of its base says.
 PSPNET_EPOCHS = 100  # About as many as 40000 steps are on Cityscapes.
 LARGEST_CROP = 224
+SMALLEST_SIZE = 64  # Of 32 pixels, the last map is one, of which batch norms cannot learn where a batch is one image.
 READERS = {'COCO JSON': read_coco, 'Pascal VOC XML': read_voc, 'YOLO': read_yolo}
 
 
@@ -133,6 +134,7 @@ def _make_detector(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output]:
     ]
     largest = base.train_pipeline[resize[0]].scale
     scale = find_typical_size(train.sizes, max(largest), min(largest))
+    scale = tuple(side * math.ceil(SMALLEST_SIZE / max(scale)) for side in scale)
     smallest = base.train_dataloader.dataset.filter_cfg.min_size
     small = 'filter_cfg=dict(min_size=1), ' if min(map(min, train.sizes)) < smallest else ''
     channels = list_channels(recipe.arch)
@@ -266,7 +268,7 @@ def _make_classifier(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output
     base_epochs, warmup = base.train_cfg.max_epochs, base.param_scheduler[0].end
     lr, base_batch = base.optim_wrapper.optimizer.lr, base.auto_scale_lr.base_batch_size
     short = min(find_typical_size(splits['train'].sizes, 10**6, 10**6))
-    crop = min(LARGEST_CROP, max(32, short // 32 * 32))
+    crop = min(LARGEST_CROP, max(SMALLEST_SIZE, short // 32 * 32))
     files, parts = {}, []
     for name, split in splits.items():
         listed = ''

@@ -11,6 +11,7 @@ import mmcv
 import numpy as np
 
 from ..commands import one_line
+from ..datasets.formats.common import list_files
 from ..datasets.images import Loader, decode
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
@@ -109,15 +110,8 @@ def read_frames(sources: Sequence[Source], load: Loader) -> Iterator[Frame]:
 
 def _search(path: Path, excluded: Sequence[Path]) -> List[Path]:
     """The pictures and videos in a folder, or the file itself if it is one, by their suffixes."""
-    candidates = sorted(path.rglob('*')) if path.is_dir() else [path]
-    return [
-        file
-        for file in candidates
-        if file.suffix.lower() in PICTURES + VIDEOS
-        and not any(part.startswith('.') for part in file.relative_to(path).parts)
-        and file.is_file()
-        and not _is_inside(file, excluded)
-    ]
+    found = list_files(path, None) if path.is_dir() else [path] if path.is_file() else []
+    return [file for file in found if file.suffix.lower() in PICTURES + VIDEOS and not _is_inside(file, excluded)]
 
 
 def _is_inside(file: Path, folders: Sequence[Path]) -> bool:

@@ -158,7 +158,7 @@ def test_classifier(make):
     assert cfg.model.head.in_channels == 768
     assert cfg.val_evaluator.topk == (1,)
     assert cfg.param_scheduler[0].end == 1 and cfg.param_scheduler[1].T_max == 20
-    assert cfg.train_pipeline[1].scale == cfg.test_pipeline[2].crop_size == 32
+    assert cfg.train_pipeline[1].scale == cfg.test_pipeline[2].crop_size == 64
     assert cfg.test_dataloader.dataset.type == cfg.train_dataloader.dataset.type == 'CustomDataset'
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(5e-4 * 128 / 512)
     assert all(finding.harmless for finding in check_config(cfg, 1))
@@ -798,4 +798,4 @@ def test_small_images_are_kept(make):
 
     _, cfg = make('yolo', 'retinanet', damage=shrink)
     assert cfg.train_dataloader.dataset.filter_cfg == dict(filter_empty_gt=True, min_size=1)
-    assert cfg.train_pipeline[2].scale == (24, 20)
+    assert cfg.train_pipeline[2].scale == (72, 60)  # So that no map is a single pixel.

@@ -255,6 +255,33 @@ def test_unreadable_files_are_named_and_skipped(predict, folder, tmp_path):
     assert '6 of 7 files were skipped or cut short' in errors[-1]
 
 
+@pytest.mark.parametrize('batch', [1, 4])
+def test_pictures_that_the_model_fails_on_are_named_and_skipped(predict, folder, batch):
+    draw(folder / 'odd/pixel.png', 1, 1)  # mmseg pools away a dimension.
+    draw(folder / 'odd/line.png', 1, 3000)  # Its height is resized to 0.
+    for seed, name in enumerate(('a.png', 'b.png')):
+        draw(folder / 'odd' / name, seed=seed)
+    results, errors = predict(f'odd --batch {batch}', 'segmentor', status=1)
+    assert [result['file_name'] for result in results] == ['a.png', 'b.png']
+    for name in ('pixel.png', 'line.png'):
+        assert any(f'{name}: the model fails on it: ' in line for line in errors)
+    assert '2 of 4 files were skipped' in errors[-1]
+
+
+def test_batch_that_is_too_large_is_predicted_picture_by_picture(predict, monkeypatch):
+    from mmdet.apis import DetInferencer
+
+    def fail(inferencer, inputs, *args):
+        if len(inputs['inputs']) > 1:
+            raise RuntimeError('out of memory')
+        return forward(inferencer, inputs, *args)
+
+    forward = DetInferencer.forward
+    monkeypatch.setattr(DetInferencer, 'forward', fail)
+    results, _ = predict('photos --batch 4 --score 0')
+    assert len({result['image_id'] for result in results}) == 4
+
+
 def test_interruption_keeps_what_is_done(predict, folder, tmp_path, monkeypatch):
     def interrupt(*args):
         frames = read(*args)
@@ -380,6 +407,9 @@ def test_names_are_relative_to_what_all_inputs_share(folder, monkeypatch):
         return [source.name.as_posix() for source in find_sources(inputs)]
 
     monkeypatch.chdir(folder)
+    Path('linked').mkdir()
+    Path('linked/to').symlink_to(folder / 'photos/sub')
+    assert names('linked') == ['to/a.png', 'to/deeper/c.jpg']
     assert names('photos') == ['a.png', 'b.png', 'sub/a.png', 'sub/deeper/c.jpg']
     assert names('photos/sub/a.png') == ['a.png']
     assert names('photos/sub', 'photos/a.png') == ['sub/a.png', 'sub/deeper/c.jpg', 'a.png']
