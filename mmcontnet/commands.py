@@ -192,22 +192,22 @@ def existing_file(text: str) -> Path:
 
 def existing_folder(text: str) -> Path:
     """The type of an argument that names a folder to read."""
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f'{text!r} is a file' if Path(text).exists() else f'{text!r} does not exist')
+    if not os.path.isdir(text):  # To pathlib, '' is the current folder.
+        raise argparse.ArgumentTypeError(f'{text!r} is a file' if os.path.exists(text) else f'{text!r} does not exist')
     return Path(text)
 
 
 def existing_path(text: str) -> Path:
     """The type of an argument that names a file or folder to read."""
-    if not Path(text).exists():
+    if not os.path.exists(text):
         raise argparse.ArgumentTypeError(f'{text!r} does not exist')
     return Path(text)
 
 
 def output_path(text: str) -> Path:
     """The type of an argument that names what to write; mmengine's storages, as s3://, are read only."""
-    if '://' in text:
-        raise argparse.ArgumentTypeError(f'{text!r} is an address; expected a path of this machine')
+    if not text or '://' in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is no path of this machine')
     return Path(text)
 
 

@@ -18,10 +18,13 @@ from mmcontnet.commands import (
     command_parser,
     config_file,
     existing_file,
+    existing_folder,
+    existing_path,
     fraction,
     non_negative_int,
     output_file,
     output_folder,
+    output_path,
     positive_int,
 )
 from mmcontnet.fileio import check_writable, whole_file
@@ -144,7 +147,10 @@ REFUSED = [
     (fraction, ['nan', '-0.1', '1.1', 'inf', '-inf', 'x', '']),
     (existing_file, ['', '.', 'missing', 'folder']),
     (output_file, ['', '.', 'folder', 'missing/a', 'file.py/a', '/dev/null', '/proc/a', 'a' * 300]),
-    (output_folder, ['file.py']),
+    (output_folder, ['', 'file.py', 's3://a/b']),
+    (output_path, ['', 's3://a/b']),
+    (existing_folder, ['', 'file.py', 'missing']),
+    (existing_path, ['', 'missing']),
     (config_file, ['', '.', 'missing.py', 'file.txt', 'folder', 'folder.py']),
 ]
 TAKEN = [

@@ -16,6 +16,7 @@ if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import List
@@ -112,8 +113,8 @@ def main() -> None:
         sys.exit(f'{args.out} is not written: correct the problems above first')
     print('\n'.join(map(printable, ['', *output.notes, '', 'Written:', *(f'  {path}' for path in output.files)])))
     script = Path(sys.argv[0])
-    train = 'mim train mmcontnet' if '.mim' in script.parts else f'python {script.with_name("train.py")}'
-    print(f'\nNext: {train} {args.out}')
+    train = ['mim', 'train', 'mmcontnet'] if '.mim' in script.parts else ['python', str(script.with_name('train.py'))]
+    print('\nNext:', printable(shlex.join([*train, str(args.out)])))
 
 
 if __name__ == '__main__':

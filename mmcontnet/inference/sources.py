@@ -64,7 +64,7 @@ def find_sources(inputs: Sequence[str], results: Sequence[Path] = ()) -> List[So
         path = Path(os.path.abspath(text))
         if path.is_file():
             found = [path]
-        elif path.is_dir():
+        elif text and path.is_dir():
             found = _search(path, excluded)
         else:
             matches = sorted(glob.glob(text, recursive=True))

@@ -248,10 +248,10 @@ def test_splits_of_label_maps(make):
 def test_odd_folders(make, tmp_path, name):
     (tmp_path / 'sub').mkdir()
     write_voc(tmp_path / name)
-    _, cfg = make('coco', 'retinanet', f'--data={name}', '--data', str(tmp_path / name), '--out', 'sub/it.py')
-    assert cfg is None
-    cfg = read_config('sub/it.py')
-    assert cfg.train_dataloader.dataset.ann_file == 'sub/it_train.json'
+    output, _ = make('coco', 'retinanet', f'--data={name}', '--data', str(tmp_path / name), '--out', 'sub/its own.py')
+    assert "train.py 'sub/its own.py'\n" in output
+    cfg = read_config('sub/its own.py')
+    assert cfg.train_dataloader.dataset.ann_file == 'sub/its own_train.json'
     assert cfg.train_dataloader.dataset.data_prefix.img == f'{name}/JPEGImages'
 
 

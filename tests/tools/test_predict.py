@@ -338,6 +338,7 @@ WRONG = [
     ('detector.py detector.pth photos --out photos/notes.txt', USAGE, 'notes.txt is no folder'),
     ('detector.py detector.pth photos --out photos/notes.txt/a', ERROR, 'Not a directory'),
     ('detector.py detector.pth photos --out /proc/a', ERROR, '/proc/a: No such file'),
+    ("detector.py detector.pth ''", ERROR, "'': there is no such file or folder"),
     ('detector.py detector.pth nowhere', ERROR, "'nowhere': there is no such file or folder"),
     ("detector.py detector.pth 'photos/*.gif'", ERROR, "'photos/*.gif': there is no such file or folder"),
     (
