@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Union, get_args, get_origin, get_type_hints
 
+import matplotlib
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import OPTIMIZERS
@@ -157,6 +158,11 @@ def check_tensorboard() -> None:
         import_module('torch.utils.tensorboard')
     except (AttributeError, ImportError, TypeError) as error:  # Of its protobuf, too.
         raise ImportError(f'--tensorboard: {describe(error)}; pip install tensorboard') from error
+
+
+def draw_names_as_written() -> None:
+    """Keeps matplotlib, by which mmdet and mmpretrain draw, from reading names with dollar signs as formulas."""
+    matplotlib.rcParams['text.parse_math'] = False
 
 
 def _try_import(module: str, requirements: List[str]) -> None:

@@ -14,7 +14,7 @@ from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
 from ..fileio import check_writable, register_whole_files
 from ..missing_hooks import find_missing, line_to_add
-from ..toolboxes import check_optimizer, check_torchvision, find_entry_point, read_config
+from ..toolboxes import check_optimizer, check_torchvision, draw_names_as_written, find_entry_point, read_config
 from ..weights.pretrained import check_files
 from ..weights.reading import read_checkpoint
 from .distributed import start_on_cpu
@@ -73,6 +73,7 @@ def run_entry_point(script: str, usage: str, hooks: Sequence[str] = ()) -> None:
     if get_device() == 'cpu':
         memory.advise()
     register_whole_files()
+    draw_names_as_written()
     with about(args.config):
         runpy.run_path(str(entry_point), run_name='__main__')
 

@@ -11,6 +11,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 
 from ..datasets.images import Loader
+from ..toolboxes import draw_names_as_written
 from ..weights.comparison import compare_with_model, format_problems
 from ..weights.reading import get_state_dict, read_checkpoint
 
@@ -55,6 +56,7 @@ class Predictor:
         self.score = score
         self.show = show
         self.load = _build_loader(cfg)
+        draw_names_as_written()
         module, name = self.inferencer_type
         # Without backends, which write files of their own.
         cfg.visualizer = dict(type=self.visualizer_type)

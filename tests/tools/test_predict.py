@@ -158,6 +158,13 @@ def test_nothing_found_leaves_the_picture_as_it_was(predict, folder, tmp_path):
     assert drawn.shape == original.shape and np.abs(drawn.astype(int) - original).max() <= 1
 
 
+@pytest.mark.parametrize('model', ['detector', 'classifier'])
+def test_names_of_classes_are_no_formulas(predict, model):
+    names = "test_dataloader.dataset.metainfo.classes=('$\\bad$','$\\bad$','$\\bad$','$\\bad$')"
+    results, _ = predict(f'photos/a.png --score 0 --cfg-options "{names}"', model)
+    assert {result.get('category_name') or result['class_name'] for result in results} == {'$\\bad$'}
+
+
 def test_masks(predict):
     results, _ = predict('photos/a.png --score 0', 'instances')
     assert len(results) == 5
