@@ -205,7 +205,7 @@ def existing_path(text: str) -> Path:
 
 
 def output_path(text: str) -> Path:
-    """The type of an argument that names what to write; mmengine's storages, as s3://, are read only."""
+    """The type of an argument that names what to write, here and not in a storage such as s3://."""
     if not text or '://' in text:
         raise argparse.ArgumentTypeError(f'{text!r} is no path of this machine')
     return Path(text)

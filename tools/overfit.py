@@ -25,7 +25,8 @@ NEEDS = (
     'overfitting needs a detector of mmdet, with CocoDataset and its pipeline as train_dataloader.dataset, a '
     'val_dataloader and a test_pipeline'
 )
-DATA = ('train_dataloader.dataset', 'val_dataloader.dataset', 'test_pipeline')
+# Inside other parts of the config once it is made for overfitting.
+DATA = ('train_dataloader.dataset', 'test_pipeline')
 
 
 class StopAtMark(Hook):
@@ -106,7 +107,7 @@ def main() -> None:
         check_config(cfg)
         check_torchvision(cfg)
         cfg = overfit_config(cfg, args.images, args.epochs, args.size)
-        # Again, since options go before what overfitting sets; those of the data are inside a wrapper now.
+        # Again, since options go before what overfitting sets.
         cfg.merge_from_dict({key: value for key, value in args.cfg_options.items() if not key.startswith(DATA)})
         runner = Runner.from_cfg(cfg)
         hook = StopAtMark(args.ap50)

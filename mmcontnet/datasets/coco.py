@@ -221,7 +221,7 @@ def _check_annotation(
     yield from faults
     if faults:
         return False
-    if usage.evaluated and annotation['id'] == 0:  # pycocotools takes the number 0 for none.
+    if usage.evaluated and annotation['id'] == 0:  # By 0, pycocotools marks detections of nothing.
         yield Finding('Annotation has the id 0: a detection of it counts as wrong', '', harmless=True)
     if annotation.get('ignore'):
         yield Finding('Annotation is ignored', '', harmless=True)

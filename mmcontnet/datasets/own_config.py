@@ -40,7 +40,7 @@ HEADS = {
 PSPNET_BATCH = 8  # 4 GPUs with 2 images each, as the name of its base says.
 PSPNET_EPOCHS = 100  # About as many as 40000 steps are on Cityscapes.
 LARGEST_CROP = 224
-SMALLEST_SIZE = 64  # Of 32 pixels, the last map is one, of which batch norms cannot learn where a batch is one image.
+SMALLEST_SIZE = 64  # At 32 pixels the last map is a single one, and batch norms fail on a batch of one image.
 READERS = {'COCO JSON': read_coco, 'Pascal VOC XML': read_voc, 'YOLO': read_yolo}
 
 
