@@ -42,16 +42,19 @@ def decode(path: str, load: Loader) -> np.ndarray:
         Exception: It cannot be decoded, or not to its last byte; the decoders raise all kinds.
     """
     _require_all_bytes(path)
-    result = load(dict(img_path=path))
+    try:
+        result = load(dict(img_path=path))
+    except Exception as error:
+        if not Path(path).stat().st_size:  # OpenCV speaks of an assertion that failed.
+            raise ValueError('the file is empty') from error
+        raise
     if result is None:
         raise ValueError('it cannot be read, and ignore_empty=True puts another image in its place')
     return result['img']
 
 
 def _require_all_bytes(path: str) -> None:
-    """Raises where an image is empty, or a part of it is missing, which OpenCV may fill with grey."""
-    if not Path(path).stat().st_size:
-        raise ValueError('the file is empty')
+    """Raises OSError where a part of an image is missing, which OpenCV may fill with grey."""
     try:
         with Image.open(path) as image:
             image.draft('L', (1, 1))  # Of a JPEG, all is read, but an eighth of the width and height decoded.
