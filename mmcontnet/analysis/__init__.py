@@ -1,0 +1,1 @@
+"""What a trained or random network looks at: effective receptive fields and attention."""
