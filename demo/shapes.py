@@ -4,6 +4,10 @@ Example:
     python demo/shapes.py data/coco
     python demo/shapes.py data/shapes --layout voc --images 40
     python demo/shapes.py data/cityscapes --layout cityscapes
+    python demo/shapes.py data/far --mark far
+
+With --mark, all shapes are discs, and a small mark tells the class: in the disc (near), or at the end of a line that
+leads out of the box (far). Everything else is the same in both.
 """
 
 import signal
@@ -12,9 +16,11 @@ if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+import cv2
 import mmcv
 import numpy as np
 from drawing import fill, texture
@@ -26,6 +32,10 @@ from mmcontnet.commands import command, command_parser, non_negative_int, output
 CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
 COUNTS = {'train2017': 720, 'val2017': 60}
+MARK = 18.0  # Radius of a mark in pixels.
+# BGR, of the marks of the four classes; a dot without meaning is grey.
+COLORS = ((40, 40, 230), (60, 190, 40), (230, 90, 20), (20, 200, 230))
+GREY = (128, 128, 128)
 # Of Pascal VOC.
 PAGE = """<annotation>
   <filename>{}.jpg</filename>
@@ -75,6 +85,45 @@ def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
     return image, shapes
 
 
+def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[Shape]]:
+    """Draws a picture as :func:`draw`, of one to three discs whose class is told by a mark, and by nothing else.
+
+    A line joins each disc with a spot outside of it. One of the two has a mark with shape and color of the class, the
+    other a grey dot.
+
+    Args:
+        rng (np.random.Generator): Random numbers; equal ones give the same discs, lines and classes, near and far.
+        far (bool): Whether the mark is at the end of the line instead of in the disc.
+    """
+    image = texture(rng, HEIGHT, WIDTH)
+    shapes: List[Shape] = []
+    taken: List[np.ndarray] = []  # x, y, radius
+    count = rng.integers(1, 4)
+    while len(shapes) < count:
+        label, radius, distance = int(rng.integers(len(CLASSES))), rng.uniform(32, 45), rng.uniform(110, 170)
+        angle, color = rng.uniform(0, 2 * np.pi), rng.uniform(0, 255, 3)
+        centre = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
+        end = centre + distance * np.array([np.cos(angle), np.sin(angle)])
+        inside = (end > MARK).all() and (end < (WIDTH - MARK, HEIGHT - MARK)).all()
+        spots = [np.array([*centre, radius]), np.array([*end, MARK])]
+        if not inside or any(np.hypot(*(a - b)[:2]) < a[2] + b[2] for a in spots for b in taken):
+            continue
+        taken += spots
+        disc = centre + outline(CLASSES.index('circle'), radius, 0)
+        cv2.line(image, *(tuple(np.round(point).astype(int).tolist()) for point in (centre, end)), color.tolist(), 5)
+        fill(image, disc, color, edge=3)
+        turned = outline(label, MARK, rng.uniform(0, 2 * np.pi))
+        telling, other = (end, centre) if far else (centre, end)
+        fill(image, telling + turned, np.array(COLORS[label]), edge=1)
+        fill(image, other + outline(CLASSES.index('circle'), MARK / 2, 0), np.array(GREY), edge=1)
+        shapes.append(Shape(label, disc))
+    return image, shapes
+
+
+# By the values of --mark.
+DRAWERS = {None: draw, 'near': partial(draw_marked, far=False), 'far': partial(draw_marked, far=True)}
+
+
 def annotate(shapes: List[Shape], image_id: int, first_id: int) -> List[Dict]:
     """The COCO annotations of an image's shapes."""
     annotations = []
@@ -95,7 +144,9 @@ def annotate(shapes: List[Shape], image_id: int, first_id: int) -> List[Dict]:
     return annotations
 
 
-def draw_split(folder: Path, split: str, count: int, seed: int, prefix: str = '') -> Iterator[Tuple[str, List[Dict]]]:
+def draw_split(
+    folder: Path, split: str, count: int, seed: int, mark: Optional[str], prefix: str = ''
+) -> Iterator[Tuple[str, List[Dict]]]:
     """Draws the pictures of a split, which differ from those of the other, into a folder.
 
     Yields:
@@ -105,7 +156,7 @@ def draw_split(folder: Path, split: str, count: int, seed: int, prefix: str = ''
     rng = np.random.default_rng([seed, COUNTS[split]])
     number = 0
     for image_id in range(1, count + 1):
-        picture, shapes = draw(rng)
+        picture, shapes = DRAWERS[mark](rng)
         name = f'{prefix}{image_id:06d}'
         mmcv.imwrite(picture, str(folder / f'{name}.jpg'))  # It raises errors, which OpenCV's does not.
         annotations = annotate(shapes, image_id, number + 1)
@@ -118,34 +169,35 @@ def count_images(images: Optional[int]) -> Dict[str, int]:
     return COUNTS if images is None else {'train2017': images, 'val2017': max(2, images // 12)}
 
 
-def write_coco(root: Path, seed: int = 0, images: Optional[int] = None) -> None:
+def write_coco(root: Path, seed: int = 0, images: Optional[int] = None, mark: Optional[str] = None) -> None:
     """Writes images and annotations of both splits, which differ.
 
     Args:
         root (Path): Folder of the data set; made if missing.
         seed (int): Equal seeds give equal data. Defaults to 0.
         images (int | None): How many to train on. Defaults to None, those of :data:`COUNTS`.
+        mark (str | None): ``'near'`` or ``'far'``: what tells the class. Defaults to None, the shape itself.
     """
     categories = [dict(id=label + 1, name=name) for label, name in enumerate(CLASSES)]
     (root / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, count in count_images(images).items():
         entries: List[Dict] = []
         annotations: List[Dict] = []
-        for name, found in draw_split(root / split, split, count, seed):
+        for name, found in draw_split(root / split, split, count, seed, mark):
             entries.append(dict(id=int(name), file_name=f'{name}.jpg', height=HEIGHT, width=WIDTH))
             annotations += found
         content = dict(images=entries, annotations=annotations, categories=categories)
         (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
 
 
-def write_voc(root: Path, seed: int = 0, images: Optional[int] = None) -> None:
+def write_voc(root: Path, seed: int = 0, images: Optional[int] = None, mark: Optional[str] = None) -> None:
     """Writes the same images in the layout of Pascal VOC, which counts pixels from 1; see :func:`write_coco`."""
     for folder in ('Annotations', 'ImageSets/Main'):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for split, count in count_images(images).items():
         short = split.replace('2017', '')
         names = []
-        for name, annotations in draw_split(root / 'JPEGImages', split, count, seed, f'{short}_'):
+        for name, annotations in draw_split(root / 'JPEGImages', split, count, seed, mark, f'{short}_'):
             names.append(name)
             objects = ''
             for annotation in annotations:
@@ -156,12 +208,12 @@ def write_voc(root: Path, seed: int = 0, images: Optional[int] = None) -> None:
         (root / 'ImageSets/Main' / f'{short}.txt').write_text('\n'.join(names) + '\n')
 
 
-def write_yolo(root: Path, seed: int = 0, images: Optional[int] = None) -> None:
+def write_yolo(root: Path, seed: int = 0, images: Optional[int] = None, mark: Optional[str] = None) -> None:
     """Writes the same images in the layout of YOLO, with centres and sizes in shares of the image."""
     for split, count in count_images(images).items():
         short = split.replace('2017', '')
         (root / 'labels' / short).mkdir(parents=True, exist_ok=True)
-        for name, annotations in draw_split(root / 'images' / short, split, count, seed):
+        for name, annotations in draw_split(root / 'images' / short, split, count, seed, mark):
             lines = []
             for annotation in annotations:
                 x, y, width, height = annotation['bbox']
@@ -182,13 +234,16 @@ def main() -> None:
     parser.add_argument('--layout', choices=[*writers, 'cityscapes'], default='coco', help='(default: coco)')
     parser.add_argument('--images', type=positive_int, help='pictures of shapes to train on (default: 720)')
     parser.add_argument('--seed', type=non_negative_int, default=0, help='equal seeds give equal data (default: 0)')
+    parser.add_argument('--mark', choices=['near', 'far'], help='where a mark tells the class (default: none does)')
     args = parser.parse_args()
     if args.layout == 'cityscapes':
         if args.images:
             parser.error('argument --images: streets are always as many')
+        if args.mark:
+            parser.error('argument --mark: streets have none')
         write_cityscapes(args.root, args.seed)
     else:
-        writers[args.layout](args.root, args.seed, args.images)
+        writers[args.layout](args.root, args.seed, args.images, args.mark)
 
 
 if __name__ == '__main__':

@@ -65,6 +65,35 @@ def test_layouts_hold_the_same_boxes(write, tmp_path):
             assert picture == (tmp_path / f'yolo/images/{short}/{number:06d}.jpg').read_bytes()
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_mark_in_the_disc_or_outside_of_its_box(seed):
+    """Near and far differ in the two spots of each disc, and in nothing else."""
+    near, far = (shapes.DRAWERS[mark](np.random.default_rng(seed)) for mark in ('near', 'far'))
+    assert len(near[1]) > 0
+    changed = (near[0] != far[0]).any(2)
+    for first, second in zip(near[1], far[1], strict=True):
+        assert first.label == second.label and (first.outline == second.outline).all()
+        x, y = first.outline.mean(0).round().astype(int)
+        assert near[0][y, x].tolist() == list(shapes.COLORS[first.label])
+        assert far[0][y, x].tolist() == list(shapes.GREY)
+        left, top = np.floor(first.outline.min(0)).astype(int)
+        right, bottom = np.ceil(first.outline.max(0)).astype(int)
+        spot = slice(y - 20, y + 21), slice(x - 20, x + 21)
+        inside = changed[top:bottom, left:right].sum()
+        assert inside == changed[spot].sum() > 0  # Of the box, the mark alone.
+        changed[spot] = False
+    assert 0 < changed.sum() < len(near[1]) * 41**2  # At the ends of the lines.
+
+
+def test_marked_pictures_have_the_same_boxes(tmp_path):
+    for mark in ('near', 'far'):
+        run_tool('demo/shapes.py', tmp_path / mark, '--images', 4, '--mark', mark)
+    name = 'annotations/instances_train2017.json'
+    assert (tmp_path / 'near' / name).read_text() == (tmp_path / 'far' / name).read_text()
+    name = 'train2017/000001.jpg'
+    assert (tmp_path / 'near' / name).read_bytes() != (tmp_path / 'far' / name).read_bytes()
+
+
 def test_number_of_images(tmp_path):
     run_tool('demo/shapes.py', tmp_path, '--layout', 'yolo', '--images', 5)
     assert [len(list((tmp_path / 'images' / split).iterdir())) for split in ('train', 'val')] == [5, 2]
@@ -87,6 +116,7 @@ def test_seed_and_split_decide(write):
         ([f'{__file__}/a'], 1, 'Not a directory'),
         (['a', '--images', '0'], 2, "'0' is no positive integer"),
         (['a', '--layout', 'cityscapes', '--images', '3'], 2, 'streets are always as many'),
+        (['a', '--layout', 'cityscapes', '--mark', 'far'], 2, 'streets have none'),
         (['a', '--seed', '-1'], 2, "'-1' is no integer from 0"),
     ],
 )
