@@ -22,8 +22,6 @@ import os
 import platform
 import re
 import sys
-import tempfile
-import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -33,12 +31,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
 from mmcontnet import memory
 from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
+from mmcontnet.evaluation.measuring import measure_memory, measure_time
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
 from mmcontnet.ops import extension
@@ -133,34 +131,6 @@ def count_step(model: nn.Module, shape: Tuple[int, ...], mode: Mode) -> int:
     """Multiply-accumulates of what is timed."""
     step = make_step(on_meta(model), torch.empty(shape, device='meta'), mode._replace(compile=False))
     return count_macs(step).total
-
-
-def measure_time(run: Callable[[], Any], device: str) -> float:
-    """Seconds that a run takes on a device."""
-    synchronize = getattr(torch, device).synchronize
-    synchronize()
-    start = time.perf_counter()
-    run()
-    synchronize()
-    return time.perf_counter() - start
-
-
-def measure_memory(run: Callable[[], Any], device: str) -> int:
-    """Bytes of tensors that a run holds at once at most, beyond those that were there before."""
-    if device == 'cuda':
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder, 'trace.json')
-        profiler.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())['traceEvents']
-    # A positive number of bytes for each tensor that comes, a negative one for each that goes.
-    changes = sorted((event['ts'], event['args']['Bytes']) for event in events if event['name'] == '[memory]')
-    return int(np.cumsum([0] + [change for _, change in changes]).max())
 
 
 class Product(NamedTuple):

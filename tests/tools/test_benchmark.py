@@ -78,36 +78,6 @@ def test_ratio_share_and_mode(run, monkeypatch):
     assert first['share_of_peak'] == 1.0 and second['share_of_peak'] == pytest.approx(1 / 3)
 
 
-def test_memory_of_known_tensors():
-    size = 1 << 20
-
-    def run():
-        a = torch.ones(size)
-        b = torch.ones(2 * size)
-        del a
-        return b, torch.ones(size // 2)
-
-    assert benchmark.measure_memory(run, 'cpu') == 3 * size * 4
-
-
-def test_memory_counts_what_the_backward_pass_keeps():
-    x = torch.rand(1 << 20, requires_grad=True)
-
-    def run():
-        y = x
-        for _ in range(8):
-            y = y.exp()
-        y = y.sum()
-        y.backward()
-        x.grad = None
-
-    size = x.nbytes
-    # The results of all eight, and a gradient; later there are two, but one result less. Scalars take a few bytes.
-    assert benchmark.measure_memory(run, 'cpu') == pytest.approx(9 * size, abs=64)
-    with torch.no_grad():
-        assert benchmark.measure_memory(lambda: x.exp().exp().exp(), 'cpu') == 2 * size
-
-
 @pytest.mark.slow
 def test_checkpoints_save_memory_and_cost_operations():
     mode = benchmark.Mode('cpu', torch.float32, train=True, compile=False, channels_last=False)

@@ -1,0 +1,39 @@
+"""Time and memory of what is run."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+
+def measure_time(run: Callable[[], Any], device: str) -> float:
+    """Seconds that a run takes on a device."""
+    synchronize = getattr(torch, device).synchronize
+    synchronize()
+    start = time.perf_counter()
+    run()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def measure_memory(run: Callable[[], Any], device: str) -> int:
+    """Bytes of tensors that a run holds at once at most, beyond those that were there before."""
+    if device == 'cuda':
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, 'trace.json')
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())['traceEvents']
+    # A positive number of bytes for each tensor that comes, a negative one for each that goes.
+    changes = sorted((event['ts'], event['args']['Bytes']) for event in events if event['name'] == '[memory]')
+    return int(np.cumsum([0] + [change for _, change in changes]).max())
