@@ -18,13 +18,11 @@ class RateColumn(ProgressColumn):
         return Text('' if not rate else f'{rate:.1f}/s' if rate >= 1 else f'{1 / rate:.1f} s each', style='cyan')
 
 
-def track_progress(items: Iterable[T], description: str, total: Optional[int] = None) -> Iterator[T]:
-    """Yields the items, showing on stderr how many are done, at what rate, and how long the rest takes.
+def progress_bar(memory: float = 30) -> Progress:
+    """A bar on stderr that shows how much is done, at what rate, and how long the rest takes.
 
     Args:
-        items (Iterable): What is worked on.
-        description (str): What is shown before the bar.
-        total (int | None): How many items there are. Defaults to None, the length of ``items``.
+        memory (float): How many seconds back the rate is measured. Defaults to 30.
     """
     columns = [
         TextColumn('{task.description}'),
@@ -33,5 +31,16 @@ def track_progress(items: Iterable[T], description: str, total: Optional[int] = 
         RateColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     ]
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    return Progress(*columns, console=Console(stderr=True), speed_estimate_period=memory)
+
+
+def track_progress(items: Iterable[T], description: str, total: Optional[int] = None) -> Iterator[T]:
+    """Yields the items, showing a bar on stderr.
+
+    Args:
+        items (Iterable): What is worked on.
+        description (str): What is shown before the bar.
+        total (int | None): How many items there are. Defaults to None, the length of ``items``.
+    """
+    with progress_bar() as progress:
         yield from progress.track(items, total, description=description)

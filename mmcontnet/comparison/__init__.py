@@ -1,0 +1,1 @@
+"""Comparing models: paired trainings with several seeds, their results with intervals, and a report."""

@@ -1,0 +1,107 @@
+"""The configs that are compared: what they may differ in, and how they are trained."""
+
+from reprlib import Repr
+from typing import Any, Dict, Iterator, List, Optional
+
+from mmengine.config import Config
+
+from ..toolboxes import check_torchvision, find_entry_point, read_config
+
+# What the models must have in common, besides the toolbox.
+RECIPE = (
+    'default_scope',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'val_evaluator',
+    'test_evaluator',
+    'data_preprocessor',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'custom_hooks',
+    'load_from',
+)
+# What schedulers count in epochs.
+COUNTED = {'begin', 'end', 'T_max', 'milestones'}
+# Those that tools/train.py adds to all.
+OWN_HOOKS = ('ExactResumeHook', 'FiniteHook', 'StrictLoadHook')
+SHORT = Repr()
+SHORT.maxother = SHORT.maxstring = 60
+SHORT.maxlevel = 1
+
+
+def prepare_config(path: str, options: Dict[str, Any], epochs: Optional[int]) -> Config:
+    """Reads a config and changes what a comparison needs: a checkpoint after each epoch, of which the last is kept.
+
+    Args:
+        path (str): The config.
+        options (dict): Changes, as of ``--cfg-options``.
+        epochs (int | None): How long to train; the schedule is shortened or stretched. None leaves it.
+
+    Raises:
+        ImportError: Its toolbox is not installed.
+        ValueError: It cannot be trained and tested.
+    """
+    cfg = read_config(path, options)
+    find_entry_point(cfg, 'train.py')
+    check_torchvision(cfg)
+    missing = [part for part in ('model', 'train_dataloader', 'train_cfg', 'test_dataloader') if not cfg.get(part)]
+    if missing:
+        raise ValueError(f'{path} sets no {" and no ".join(missing)}; a comparison trains and tests')
+    by_epoch = bool(cfg.train_cfg.get('max_epochs'))
+    if epochs:
+        if not by_epoch:
+            raise ValueError(f'--epochs: {path} counts iterations; use --cfg-options train_cfg.max_iters=N')
+        set_epochs(cfg, epochs)
+    hooks = cfg.get('default_hooks') or {}
+    often = dict(interval=1) if by_epoch else {}
+    hooks['checkpoint'] = {'type': 'CheckpointHook', **(hooks.get('checkpoint') or {}), 'max_keep_ckpts': 1, **often}
+    cfg.default_hooks = hooks
+    return cfg
+
+
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Sets the number of epochs, and scales what the schedule counts in epochs."""
+    scale = epochs / cfg.train_cfg.max_epochs
+    cfg.train_cfg.max_epochs = epochs
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if scheduler.get('by_epoch', True):
+            scheduler.update({name: _scale(scheduler[name], scale) for name in COUNTED & set(scheduler)})
+
+
+def _scale(epochs: Any, scale: float) -> Any:
+    """Epochs scaled, each to at least one, but for those at the start; several become fewer where some coincide."""
+    if isinstance(epochs, (list, tuple)):
+        return sorted({_scale(epoch, scale) for epoch in epochs})
+    return max(1, round(scale * epochs)) if epochs else 0
+
+
+def find_differences(first: Config, other: Config) -> List[str]:
+    """What differs in two configs besides their models, and is not this package's hooks, one line each."""
+    pairs = {name: [_clean(cfg.get(name)) or None for cfg in (first, other)] for name in RECIPE}  # No hooks are [].
+    return [line for name, pair in pairs.items() for line in _compare(*pair, name)]
+
+
+def _clean(part: Any) -> Any:
+    """A part of a config without hooks that all trainings have, and without the scopes that inheriting leaves."""
+    if isinstance(part, dict):
+        return {key: _clean(value) for key, value in part.items() if key != '_scope_'}
+    if isinstance(part, (list, tuple)):
+        return [_clean(value) for value in part if not (isinstance(value, dict) and value.get('type') in OWN_HOOKS)]
+    return part
+
+
+def _compare(first: Any, other: Any, name: str) -> Iterator[str]:
+    if isinstance(first, dict) and isinstance(other, dict):
+        for key in {**first, **other}:
+            yield from _compare(first.get(key), other.get(key), f'{name}.{key}')
+    elif isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
+        for index, pair in enumerate(zip(first, other)):
+            yield from _compare(*pair, f'{name}[{index}]')
+    elif first != other:
+        yield f'{name}: {SHORT.repr(first)} and {SHORT.repr(other)}'

@@ -1,0 +1,73 @@
+from copy import deepcopy
+
+import mmpretrain_env  # noqa: F401 (for the configs for ImageNet)
+import pytest
+from conftest import ROOT
+from mmengine.config import Config
+
+from mmcontnet.comparison.configs import find_differences, prepare_config, set_epochs
+
+
+def load(name):
+    return Config.fromfile(ROOT / 'configs' / f'{name}.py')
+
+
+@pytest.mark.parametrize(
+    'first, other',
+    [
+        ('retinanet_contm_coco', 'retinanet_r50_coco'),
+        ('mask_rcnn_contm_cityscapes', 'mask_rcnn_r50_cityscapes'),
+        ('pspnet_contm_cityscapes', 'pspnet_r50_cityscapes'),
+        ('contm_strong_imagenet', 'r50_strong_imagenet'),
+    ],
+)
+def test_own_configs_differ_in_the_model_alone(first, other):
+    assert find_differences(load(first), load(other)) == []
+    assert find_differences(load(first), Config.fromfile(ROOT / 'configs' / f'{first}.py')) == []
+
+
+def test_differences_are_listed():
+    first, other = load('retinanet_contm_coco'), load('retinanet_contm_coco')
+    other.model.backbone.arch = 's'
+    other.work_dir = 'elsewhere'
+    other.custom_hooks = []
+    assert find_differences(first, other) == []
+    other.optim_wrapper.optimizer.lr = 0.02
+    other.train_dataloader.dataset.pipeline[2].scale = (640, 400)
+    other.param_scheduler.pop()
+    other.custom_hooks = [dict(type='EMAHook')]
+    assert find_differences(first, other) == [
+        'train_dataloader.dataset.pipeline[2].scale[0]: 1333 and 640',
+        'train_dataloader.dataset.pipeline[2].scale[1]: 800 and 400',
+        'optim_wrapper.optimizer.lr: 0.01 and 0.02',
+        'param_scheduler: [{...}, {...}] and [{...}]',
+        'custom_hooks: None and [{...}]',
+    ]
+
+
+def test_schedule_is_stretched():
+    cfg = load('retinanet_contm_coco')
+    warm_up = deepcopy(cfg.param_scheduler[0])
+    set_epochs(cfg, 3)
+    assert cfg.train_cfg.max_epochs == 3
+    assert cfg.param_scheduler[0] == warm_up  # In iterations.
+    assert (cfg.param_scheduler[1].begin, cfg.param_scheduler[1].end) == (0, 3)
+    assert cfg.param_scheduler[1].milestones == [2, 3]
+    cfg = load('conts_imagenet')
+    set_epochs(cfg, 400)
+    assert (cfg.param_scheduler[0].end, cfg.param_scheduler[1].T_max) == (20, 400)
+    set_epochs(cfg, 1)
+    assert (cfg.param_scheduler[0].end, cfg.param_scheduler[1].T_max) == (1, 1)
+
+
+def test_each_epoch_leaves_a_checkpoint():
+    path = str(ROOT / 'configs/retinanet_contm_coco.py')
+    cfg = prepare_config(path, {'default_hooks.checkpoint.interval': 12, 'model.backbone.arch': 's'}, None)
+    assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.max_keep_ckpts) == (1, 1)
+    assert cfg.model.backbone.arch == 's'
+    path = str(ROOT / 'configs/pspnet_contm_cityscapes.py')
+    assert prepare_config(path, {}, None).default_hooks.checkpoint.interval == 4000
+    with pytest.raises(ValueError, match=r'counts iterations; use --cfg-options train_cfg\.max_iters=N'):
+        prepare_config(path, {}, 3)
+    with pytest.raises(ValueError, match='sets no train_dataloader and no test_dataloader'):
+        prepare_config(path, dict(train_dataloader=None, test_dataloader=None), None)
