@@ -43,6 +43,7 @@ from mmcontnet.comparison.runs import Processes, Run, complete, locked
 from mmcontnet.fileio import whole_file
 
 CONFIG = 'config.py'
+COSTS = 'costs.json'
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,19 +87,24 @@ def check_differences(cfgs: Dict[str, Config], allowed: bool) -> List[str]:
 
 
 def write_configs(cfgs: Dict[str, Config], out: Path) -> Dict[str, Path]:
-    """Writes the configs as they are trained.
+    """Writes the configs as they are trained, and removes what was measured of others.
 
     Raises:
         ValueError: The folder has trainings of others.
     """
     files = {name: out / name / CONFIG for name in cfgs}
-    for name, file in files.items():
-        if file.exists() and file.read_text() != cfgs[name].pretty_text:
-            raise ValueError(f'{file.parent} has trainings of another {name}; choose another --out, or remove it')
-    for name, file in files.items():
-        file.parent.mkdir(exist_ok=True)
-        with whole_file(file) as content:
-            content.write(cfgs[name].pretty_text.encode())
+    new = [name for name, file in files.items() if not file.exists() or file.read_text() != cfgs[name].pretty_text]
+    for name in new:
+        if any(files[name].parent.glob('seed_*')):
+            raise ValueError(
+                f'{files[name].parent} has trainings of another {name}; choose another --out, or remove it'
+            )
+    if new:
+        (out / COSTS).unlink(missing_ok=True)
+    for name in new:
+        files[name].parent.mkdir(exist_ok=True)
+        with whole_file(files[name]) as file:
+            file.write(cfgs[name].pretty_text.encode())
     return files
 
 
@@ -111,7 +117,7 @@ def main() -> None:
     differences = check_differences(cfgs, args.allow_different)
     with locked(args.out) as lock:
         files = write_configs(cfgs, args.out)
-        costs = measure_costs(cfgs, files, args.out / 'costs.json')
+        costs = measure_costs(cfgs, files, args.out / COSTS)
         runs = {
             name: [
                 Run(name, files[name], cfg.train_cfg.get('max_epochs'), seed, args.out / name / f'seed_{seed}')

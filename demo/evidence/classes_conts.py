@@ -1,6 +1,7 @@
 _base_ = '../../configs/conts_imagenet.py'
 
 data_root = 'data/cifar10'
+classes = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 model = dict(head=dict(num_classes=10))
 data_preprocessor = dict(num_classes=10)
 
@@ -12,9 +13,10 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=64), dict(type='PackInputs')]
 train_dataloader = dict(
-    sampler=dict(type='InfiniteSampler', shuffle=True), dataset=dict(data_root=data_root, pipeline=train_pipeline)
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(data_root=data_root, classes=classes, pipeline=train_pipeline),
 )
-val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, classes=classes, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 # An epoch of 20,000 images, tested four times.

@@ -60,7 +60,10 @@ def prepare_config(path: str, options: Dict[str, Any], epochs: Optional[int]) ->
     hooks = cfg.get('default_hooks') or {}
     often = dict(interval=1) if by_epoch else {}
     hooks['checkpoint'] = {'type': 'CheckpointHook', **(hooks.get('checkpoint') or {}), 'max_keep_ckpts': 1, **often}
+    # By which the report finds when something was measured.
+    hooks['logger'] = {'type': 'LoggerHook', **(hooks.get('logger') or {}), 'log_metric_by_epoch': by_epoch}
     cfg.default_hooks = hooks
+    cfg.log_processor = {**(cfg.get('log_processor') or {}), 'by_epoch': by_epoch}
     return cfg
 
 

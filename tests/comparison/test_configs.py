@@ -67,6 +67,9 @@ def test_each_epoch_leaves_a_checkpoint():
     assert cfg.model.backbone.arch == 's'
     path = str(ROOT / 'configs/pspnet_contm_cityscapes.py')
     assert prepare_config(path, {}, None).default_hooks.checkpoint.interval == 4000
+    cfg = prepare_config(path, dict(default_hooks=None, log_processor=None), None)
+    assert cfg.default_hooks.logger == dict(type='LoggerHook', log_metric_by_epoch=False)
+    assert cfg.log_processor.by_epoch is False
     with pytest.raises(ValueError, match=r'counts iterations; use --cfg-options train_cfg\.max_iters=N'):
         prepare_config(path, {}, 3)
     with pytest.raises(ValueError, match='sets no train_dataloader and no test_dataloader'):

@@ -26,6 +26,7 @@ FILES = {
     'other/small.py': "_base_ = '../small.py'",
     'untested.py': "_base_ = 'small.py'\ntest_dataloader = test_cfg = test_evaluator = None",
     'used/small/config.py': '',
+    'used/small/seed_0/train.log': '',
     'notes.txt': 'notes',
 }
 

@@ -9,6 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Subset
 
+READABLE = 224  # Pixels of the shorter side on which the names of classes are written.
+
 
 @HOOKS.register_module()
 class FewPicturesHook(Hook):
@@ -36,6 +38,6 @@ class FewPicturesHook(Hook):
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         out_file = str(Path(runner.work_dir, f'{batch_idx}.png'))
         if runner.cfg.default_scope == 'mmpretrain':
-            runner.visualizer.visualize_cls(image, sample, out_file=out_file)
+            runner.visualizer.visualize_cls(image, sample, resize=READABLE, out_file=out_file)
         else:
             runner.visualizer.add_datasample('', image, sample, draw_gt=True, out_file=out_file)

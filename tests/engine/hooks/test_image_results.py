@@ -103,6 +103,6 @@ def test_results_without_resampling(run_test):
 def test_few_pictures_are_drawn(run_test):
     name, out = run_test('FewPicturesHook', 'indices=[2,0]')
     pictures = [cv2.imread(str(out / f'{number}.png')) for number in range(2)]
-    height, width = dict(detector=(384, 960), segmentor=(64, 256), classifier=(60, 80))[name]
+    height, width = dict(detector=(384, 960), segmentor=(64, 256), classifier=(224, 298))[name]
     assert [picture.shape for picture in pictures] == [(height, width, 3)] * 2
     assert not (out / '2.png').exists() and (pictures[0] != pictures[1]).any()
