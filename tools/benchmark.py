@@ -19,12 +19,10 @@ import argparse
 import json
 import math
 import os
-import platform
 import re
 import sys
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -36,7 +34,7 @@ from mmcontnet import memory
 from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
-from mmcontnet.evaluation.measuring import measure_memory, measure_time
+from mmcontnet.evaluation.measuring import measure_memory, measure_time, name_device
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
 from mmcontnet.ops import extension
@@ -75,14 +73,6 @@ class Mode(NamedTuple):
             execution='compiled' if self.compile else 'eager',
             step='training (forward and backward)' if self.train else 'inference',
         )
-
-
-def name_device(device: str) -> str:
-    """The name of the GPU or of the processor."""
-    if device == 'cuda':
-        return torch.cuda.get_device_name()
-    names = re.findall(r'^model name\s*:\s*(.+)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
-    return names[0] if names else platform.machine()
 
 
 def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List[Tensor]]:

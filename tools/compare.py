@@ -22,6 +22,8 @@ if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 import argparse
+import shlex
+import sys
 import warnings
 from pathlib import Path
 from typing import Dict, List
@@ -135,6 +137,7 @@ def main() -> None:
             processes.draw(model.runs[0], indices, folder)
             pictures.append([folder / f'{number}.png' for number in range(len(indices))])
         notes = [f'The configs differ in more than the model: {"; ".join(differences)}.'] if differences else []
+        notes.append(f'Made by `{shlex.join(["python", *sys.argv])}`.')
         conclusion = write_report(models, pictures, indices, notes, args.out)
     print(f'{conclusion}\n{args.out / "report.md"}')
 

@@ -1,5 +1,8 @@
 _base_ = '../retinanet_conts_shapes.py'
 
+# Half of the usual channels.
+model = dict(neck=dict(out_channels=128), bbox_head=dict(in_channels=128, feat_channels=128))
+
 data_root = 'work_dirs/evidence/far/'
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))

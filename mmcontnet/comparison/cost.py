@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..evaluation.cost import bind, build, count_macs, count_parameters, on_meta
-from ..evaluation.measuring import measure_memory, measure_time
+from ..evaluation.measuring import measure_memory, measure_time, name_device
 from ..fileio import whole_file
 from ..progress import track_progress
 
@@ -34,6 +34,7 @@ class Cost(NamedTuple):
         size (tuple[int]): Their height and width in pixels.
         seconds (list[float]): Times of training steps: forward, loss and backward pass; the models took turns.
         memory (int): Bytes of tensors that a step holds at once at most, beyond weights and images.
+        device (str): The processor or GPU that all this was measured on.
     """
 
     parameters: int
@@ -42,6 +43,7 @@ class Cost(NamedTuple):
     size: Tuple[int, int]
     seconds: List[float]
     memory: int
+    device: str
 
 
 def measure_costs(cfgs: Dict[str, Config], files: Dict[str, Path], kept: Path) -> Dict[str, Cost]:
@@ -71,7 +73,8 @@ def measure_costs(cfgs: Dict[str, Config], files: Dict[str, Path], kept: Path) -
         for _ in track_progress(range(ROUNDS), 'Timing')
     ]
     for name, step in steps.items():
-        costs[name].update(seconds=[times[name] for times in rounds], memory=measure_memory(step, device))
+        seconds = [times[name] for times in rounds]
+        costs[name].update(seconds=seconds, memory=measure_memory(step, device), device=name_device(device))
     with whole_file(kept) as file:
         file.write(json.dumps(costs).encode())
     return {name: Cost(**cost) for name, cost in costs.items()}

@@ -99,6 +99,8 @@ def write_report(
         table_of_metrics(first, others),
         '## Cost',
         table_of_costs(models),
+        f'Training steps of {first.cost.images} images, without the optimizer, on {first.cost.device}; the models took '
+        f'turns. Ratios are to {first.name}.',
         '## Training',
         *reached,
         '![Training loss and validation metric](curves.png)',
@@ -180,13 +182,7 @@ def table_of_costs(models: Sequence[Model]) -> str:
             ]
         )
     height, width = first.cost.size
-    header = [
-        '',
-        'parameters (M)',
-        f'GMACs, {width}x{height}',
-        f'ms, training step of {first.cost.images} (ratio)',
-        'MiB (ratio)',
-    ]
+    header = ['', 'parameters (M)', f'GMACs, {width}x{height}', 'ms a step (ratio)', 'MiB a step (ratio)']
     return markdown_table(header, rows)
 
 
@@ -201,8 +197,8 @@ def reach(model: Model, other: Model, metric: str) -> str:
         return f'{model.name} does not reach the final {final:.1f} of {other.name}.'
     share = steps[reached[0]] / other_steps[-1]
     return (
-        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of its steps, '
-        f'{share * model.step / other.step:.0%} of its time.'
+        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of the steps and '
+        f'{share * model.step / other.step:.0%} of the time of that training.'
     )
 
 

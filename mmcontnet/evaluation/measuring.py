@@ -1,6 +1,8 @@
-"""Time and memory of what is run."""
+"""Time and memory of what is run, and what it is run on."""
 
 import json
+import platform
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +11,14 @@ from typing import Any, Callable
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+
+def name_device(device: str) -> str:
+    """The name of the GPU or of the processor."""
+    if device == 'cuda':
+        return torch.cuda.get_device_name()
+    names = re.findall(r'^model name\s*:\s*(.+)', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    return names[0] if names else platform.machine()
 
 
 def measure_time(run: Callable[[], Any], device: str) -> float:

@@ -28,7 +28,9 @@ def make(tmp_path):
         results[0]['by_image'] = [{metric: value} for value in images]
         rng = np.random.default_rng(0)
         results[0]['resampled'] = [{metric: np.mean(rng.choice(np.array(images, float), 3))} for _ in range(50)]
-        return Model(name, runs, results, Cost(10_000_000, 2_000_000_000, 8, (128, 160), [seconds] * 3, 1 << 20))
+        return Model(
+            name, runs, results, Cost(10_000_000, 2_000_000_000, 8, (128, 160), [seconds] * 3, 1 << 20, 'a CPU')
+        )
 
     return make
 
@@ -67,7 +69,10 @@ def test_time_to_the_final_metric_of_the_other(make):
         make('slow', [0.4], epochs=(0.1, 0.3, 0.35, 0.4), seconds=3.0),
         make('fast', [0.3], epochs=(0.1, 0.2, 0.25, 0.3)),
     )
-    assert reach(slow, fast, AP) == 'slow reaches the final 30.0 of fast after 50% of its steps, 150% of its time.'
+    assert (
+        reach(slow, fast, AP)
+        == 'slow reaches the final 30.0 of fast after 50% of the steps and 150% of the time of that training.'
+    )
     assert reach(fast, slow, AP) == 'fast does not reach the final 40.0 of slow.'
 
 
