@@ -6,6 +6,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import MMLogger
 from mmseg.evaluation import IoUMetric
+from pycocotools import mask as coco_mask
 
 from mmcontnet.evaluation.images import evaluate_by_image
 
@@ -29,14 +30,17 @@ def make_coco(path, ids):
             box = [left, top, right - left, bottom - top]
             area = box[2] * box[3]
             common = dict(id=len(annotations) + 1, image_id=int(name), iscrowd=0)
-            annotations.append(dict(**common, category_id=int(label) + 1, bbox=box, area=area))
+            polygon = [[left, top, right, top, right, bottom, left, bottom]]
+            annotations.append(dict(**common, category_id=int(label) + 1, bbox=box, area=area, segmentation=polygon))
         found = boxes + rng.normal(0, 3, boxes.shape)
+        shifted = found + 2  # Masks differ from boxes, and so do their APs.
+        masks = coco_mask.frPyObjects([[a, b, c, b, c, d, a, d] for a, b, c, d in shifted.tolist()], 100, 100)
         guessed = np.where(rng.random(count) < 0.7, labels, 1 - labels)
         scores = rng.random(count)
-        predictions.append(dict(img_id=int(name), bboxes=found, labels=guessed, scores=scores))
+        predictions.append(dict(img_id=int(name), bboxes=found, labels=guessed, scores=scores, masks=masks))
     categories = [dict(id=1, name='a'), dict(id=2, name='b')]
     path.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
-    metric = CocoMetric(str(path))
+    metric = CocoMetric(str(path), ['bbox', 'segm'])
     metric.dataset_meta = dict(classes=('a', 'b'))
     return metric, [({}, prediction) for prediction in predictions]
 
@@ -52,18 +56,19 @@ def test_ap_of_some_images_is_that_of_a_data_set_of_them(tmp_path, indices):
     metric.compute_metrics(results)
     evaluate = evaluate_by_image(metric, results)
     some, some_results = make_coco(tmp_path / 'some.json', [IDS[index] for index in indices])
-    expected = some.compute_metrics(some_results)['bbox_mAP']
+    expected = some.compute_metrics(some_results)
     for _ in range(2):
-        assert evaluate(indices) == {'coco/bbox_mAP': pytest.approx(expected, abs=5e-4)}
-    assert 0 < expected < 1
+        for name, value in evaluate(indices).items():
+            assert value == pytest.approx(expected[name.replace('coco/', '')], abs=5e-4)
+    assert 0 < expected['bbox_mAP'] != expected['segm_mAP'] > 0
 
 
 def test_test_without_detections_has_no_ap(tmp_path):
     metric, results = make_coco(tmp_path / 'all.json', IDS)
     metric.compute_metrics(results)
-    nothing = dict(bboxes=np.zeros((0, 4)), labels=np.zeros(0, int), scores=np.zeros(0))
+    nothing = dict(bboxes=np.zeros((0, 4)), labels=np.zeros(0, int), scores=np.zeros(0), masks=[])
     results = [({}, dict(prediction, **nothing)) for _, prediction in results]
-    assert evaluate_by_image(metric, results)(range(COUNT)) == {'coco/bbox_mAP': 0.0}
+    assert evaluate_by_image(metric, results)(range(COUNT)) == {'coco/bbox_mAP': 0.0, 'coco/segm_mAP': 0.0}
 
 
 def test_segmentation_of_some_images():
