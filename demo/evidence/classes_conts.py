@@ -19,12 +19,12 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(data_root=data_root, classes=classes, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# An epoch of 20,000 images, tested four times.
+# An epoch of 20,000 images, tested three times.
 max_iters = 312
-train_cfg = dict(_delete_=True, by_epoch=False, max_iters=max_iters, val_interval=78)
+train_cfg = dict(_delete_=True, by_epoch=False, max_iters=max_iters, val_interval=104)
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=0.05))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', T_max=max_iters, eta_min=1e-5, by_epoch=False),
 ]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, interval=78))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(by_epoch=False, interval=104))

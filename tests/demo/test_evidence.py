@@ -9,7 +9,7 @@ from mmengine.registry import MODELS, DefaultScope
 
 from mmcontnet.comparison.configs import find_differences, prepare_config
 
-PAGE = (ROOT / 'docs/evidence.md').read_text()
+PAGE = (ROOT / 'docs/evidence.md').read_text().replace('${mark}', 'far')
 PAIRS = sorted(path.stem.rpartition('_')[0] for path in (ROOT / 'demo/evidence').glob('*_conts.py'))
 
 
@@ -29,5 +29,4 @@ def test_page_names_what_exists():
     assert len(files) >= 10
     for file in files:
         assert (ROOT / file).is_file(), file
-    for model in ('conts', 'r18'):
-        assert {f'demo/evidence/{pair}_{model}.py' for pair in PAIRS} <= files
+    assert {f'demo/evidence/{pair}_{model}.py' for pair in PAIRS for model in ('conts', 'r18')} <= files
