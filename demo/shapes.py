@@ -32,7 +32,7 @@ from mmcontnet.commands import command, command_parser, non_negative_int, output
 CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
 COUNTS = {'train2017': 720, 'val2017': 60}
-MARK = 18.0  # Radius of a mark in pixels.
+MARK = 24.0  # Radius of a mark in pixels.
 # BGR, of the marks of the four classes; a dot without meaning is grey.
 COLORS = ((40, 40, 230), (60, 190, 40), (230, 90, 20), (20, 200, 230))
 GREY = (128, 128, 128)
@@ -86,7 +86,7 @@ def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
 
 
 def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[Shape]]:
-    """Draws a picture as :func:`draw`, of one to three discs whose class is told by a mark, and by nothing else.
+    """Draws a picture as :func:`draw`, of one or two discs whose class is told by a mark, and by nothing else.
 
     A line joins each disc with a spot outside of it. One of the two has a mark with shape and color of the class, the
     other a grey dot.
@@ -98,14 +98,16 @@ def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[S
     image = texture(rng, HEIGHT, WIDTH)
     shapes: List[Shape] = []
     taken: List[np.ndarray] = []  # x, y, radius
-    count = rng.integers(1, 4)
+    count = rng.integers(1, 3)
     while len(shapes) < count:
-        label, radius, distance = int(rng.integers(len(CLASSES))), rng.uniform(32, 45), rng.uniform(110, 170)
+        label, radius = int(rng.integers(len(CLASSES))), rng.uniform(32, 45)
+        room = 1.5 * radius  # With the corners of the box.
+        distance = room + MARK + rng.uniform(0, 35)
         angle, color = rng.uniform(0, 2 * np.pi), rng.uniform(0, 255, 3)
         centre = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
         end = centre + distance * np.array([np.cos(angle), np.sin(angle)])
         inside = (end > MARK).all() and (end < (WIDTH - MARK, HEIGHT - MARK)).all()
-        spots = [np.array([*centre, radius]), np.array([*end, MARK])]
+        spots = [np.array([*centre, room]), np.array([*end, MARK])]
         if not inside or any(np.hypot(*(a - b)[:2]) < a[2] + b[2] for a in spots for b in taken):
             continue
         taken += spots

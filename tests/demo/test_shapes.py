@@ -65,7 +65,7 @@ def test_layouts_hold_the_same_boxes(write, tmp_path):
             assert picture == (tmp_path / f'yolo/images/{short}/{number:06d}.jpg').read_bytes()
 
 
-@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('seed', range(20))
 def test_mark_in_the_disc_or_outside_of_its_box(seed):
     """Near and far differ in the two spots of each disc, and in nothing else."""
     near, far = (shapes.DRAWERS[mark](np.random.default_rng(seed)) for mark in ('near', 'far'))
@@ -78,11 +78,12 @@ def test_mark_in_the_disc_or_outside_of_its_box(seed):
         assert far[0][y, x].tolist() == list(shapes.GREY)
         left, top = np.floor(first.outline.min(0)).astype(int)
         right, bottom = np.ceil(first.outline.max(0)).astype(int)
-        spot = slice(y - 20, y + 21), slice(x - 20, x + 21)
+        size = round(shapes.MARK) + 2
+        spot = slice(y - size, y + size + 1), slice(x - size, x + size + 1)
         inside = changed[top:bottom, left:right].sum()
         assert inside == changed[spot].sum() > 0  # Of the box, the mark alone.
         changed[spot] = False
-    assert 0 < changed.sum() < len(near[1]) * 41**2  # At the ends of the lines.
+    assert 0 < changed.sum() < len(near[1]) * (2 * size + 1) ** 2  # At the ends of the lines.
 
 
 def test_marked_pictures_have_the_same_boxes(tmp_path):
