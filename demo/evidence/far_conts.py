@@ -4,7 +4,7 @@ _base_ = '../retinanet_conts_shapes.py'
 model = dict(neck=dict(out_channels=128), bbox_head=dict(in_channels=128, feat_channels=128))
 
 data_root = 'work_dirs/evidence/far/'
-train_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=4, dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
