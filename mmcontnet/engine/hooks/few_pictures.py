@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Sequence
 
-import mmcv
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -34,6 +33,8 @@ class FewPicturesHook(Hook):
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[Any]) -> None:
         """Draws."""
+        import mmcv  # The backbone does without it.
+
         (sample,) = outputs
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         out_file = str(Path(runner.work_dir, f'{batch_idx}.png'))
