@@ -1,6 +1,8 @@
-# All targets make the virtual environment .venv at their first run and reuse it afterwards.
+# All targets make the virtual environment .venv at their first run and reuse it afterwards. With STACK=onedl they use
+# OneDL's distributions of the toolboxes, in .venv-onedl.
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
+STACK ?= openmmlab
+VENV := $(CURDIR)/.venv$(if $(filter-out openmmlab,$(STACK)),-$(STACK))
 PYTEST := pytest --numprocesses auto
 export PATH := $(VENV)/bin:$(PATH)
 
@@ -23,7 +25,7 @@ lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
 
-$(VENV)/ready: install.py constraints.txt setup.cfg setup.py mmcontnet/ops/csrc/*.cpp
+$(VENV)/ready: install.py constraints/$(STACK).txt setup.cfg setup.py mmcontnet/ops/csrc/*.cpp
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python install.py --dev
+	$(VENV)/bin/python install.py --stack $(STACK) --dev
 	touch $@

@@ -1,29 +1,35 @@
 """Installs mmcontnet with OpenMMLab's toolboxes into the Python environment that runs this script.
 
-    python install.py             # what is missing; what is there, a torch of your own for instance, is kept
-    python install.py --imagenet  # with MMPretrain, for training on ImageNet
-    python install.py --dev       # with what the tests need
+    python install.py                # what is missing; what is there, a torch of your own for instance, is kept
+    python install.py --stack onedl  # with OneDL's distributions of the toolboxes, which continue OpenMMLab's
+    python install.py --imagenet     # with MMPretrain, for training on ImageNet
+    python install.py --dev          # with what the tests need
 
 mmcv publishes no binaries for recent versions of torch, so it is compiled here, with its operators and against the
-torch found: for a GPU where that torch is a CUDA build, which takes CUDA's compiler nvcc. Versions come from
-constraints.txt.
+torch found: for a GPU where that torch is a CUDA build, which takes CUDA's compiler nvcc. Versions come from the
+stack's file in constraints/.
 """
 
 import argparse
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Dict, List, NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent
-TOOLBOXES = ['mmengine', 'mmdet', 'mmsegmentation', 'pycocotools', 'cityscapesscripts', 'ftfy', 'regex']
-# What openmim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
-OPENMIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
+# By its path: the package cannot be imported before mmengine is installed.
+stacks = SimpleNamespace(**runpy.run_path(str(ROOT / 'mmcontnet/stacks.py')))
+TOOLBOXES = ['mmengine', 'mmdet', 'mmseg']
+TOOLBOXES_NEED = ['pycocotools', 'cityscapesscripts', 'ftfy', 'regex']
+# What mim imports. Its own list adds opendatalab, which it does not import and which needs an ancient setuptools.
+MIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'rich', 'tabulate']
 # What mmpretrain imports besides.
 MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
 FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
@@ -96,9 +102,24 @@ def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str,
         )
 
 
-def write_constraints(folder: str, torch: Optional[str]) -> Path:
+def choose_stack(wanted: Optional[str]) -> str:
+    """The stack to install: the one that is wanted, or else the one that is there."""
+    try:
+        found = stacks.find_stack()
+    except ImportError as error:
+        fail(str(error), 'as it says; or run this in a new virtual environment')
+    if wanted and found and wanted != found:
+        names = stacks.list_installed(found)
+        fail(
+            f'{", ".join(names)} are there, which are of the stack {found!r}, not {wanted!r}',
+            f'remove them: {sys.executable} -m pip uninstall {" ".join(names)}; or use a new virtual environment',
+        )
+    return wanted or found or stacks.DEFAULT
+
+
+def write_constraints(folder: str, stack: str, torch: Optional[str]) -> Path:
     """The constraints, with the torch that is there, if any, in place of the default one."""
-    text = (ROOT / 'constraints.txt').read_text()
+    text = (ROOT / 'constraints' / f'{stack}.txt').read_text()
     if torch is not None:
         text = re.sub(r'^torch==.*$', f'torch=={torch}', text, flags=re.MULTILINE)
     path = Path(folder, 'constraints.txt')
@@ -112,10 +133,10 @@ def check_machine() -> None:
         fail(f'{sys.executable} has no pip', 'install it: python -m ensurepip, or the package python3-pip')
 
 
-def install_torch(folder: str) -> List[str]:
+def install_torch(constraints: Path) -> List[str]:
     """Installs torch where there is none, and returns what :data:`READ_TORCH` prints."""
     if ask(FIND_TORCH) is None:
-        pip_install('torch', constraints=write_constraints(folder, None))
+        pip_install('torch', constraints=constraints)
     found = ask(READ_TORCH)
     if found is None:
         fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
@@ -125,8 +146,8 @@ def install_torch(folder: str) -> List[str]:
     return found
 
 
-def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
-    """Installs mmcv with its operators, compiled for a GPU where torch is."""
+def install_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) -> None:
+    """Installs mmcv, which a stack calls ``name``, with its operators, compiled for a GPU where torch is."""
     cuda, gpu, cuda_home = torch[1], torch[2] == '1', torch[3]
     for_gpu = bool(cuda) and not cpu_ops
     if for_gpu and not (cuda_home and Path(cuda_home, 'bin', 'nvcc').exists()):
@@ -150,7 +171,7 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
     if ask('import mmcv; print(mmcv.__version__)') is not None:
         fail(
             'there is an mmcv without operators, or not built for this torch',
-            f'remove it and run this script again: {sys.executable} -m pip uninstall mmcv mmcv-lite mmcv-full',
+            f'remove it and run this script again: {sys.executable} -m pip uninstall {name} mmcv-lite mmcv-full',
         )
     if shutil.which('g++') is None and 'CXX' not in os.environ:
         fail('there is no C++ compiler', 'install gcc and g++ (Debian, Ubuntu: apt-get install build-essential)')
@@ -160,10 +181,10 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
     env = build_environment(sources, for_gpu)
     minutes = 'ten minutes' if for_gpu else 'about three minutes'
     print(f'    unless pip finds a finished mmcv, it is compiled now: {minutes} on two cores')
-    pip_install('--no-build-isolation', '-v', *fetch_mmcv(sources, constraints), constraints=constraints, env=env)
+    pip_install('--no-build-isolation', '-v', *fetch_mmcv(sources, name, constraints), constraints=constraints, env=env)
     if not usable():
         print('    the mmcv that pip found was built for another torch; compiling it')
-        fetched = fetch_mmcv(sources, constraints, '--no-binary', 'mmcv')
+        fetched = fetch_mmcv(sources, name, constraints, '--no-binary', name)
         fresh = ['--force-reinstall', '--no-deps', '--no-cache-dir']
         pip_install('--no-build-isolation', '-v', *fresh, *fetched, constraints=constraints, env=env)
     if not usable():
@@ -171,21 +192,22 @@ def install_mmcv(constraints: Path, torch: List[str], cpu_ops: bool) -> None:
     shutil.rmtree(sources, ignore_errors=True)
 
 
-def fetch_mmcv(sources: Path, constraints: Path, *options: str) -> List[str]:
+def fetch_mmcv(sources: Path, name: str, constraints: Path, *options: str) -> List[str]:
     """Downloads mmcv and returns what pip should install: a wheel, or a folder of sources.
 
     The folder is kept until mmcv is installed, so an interrupted compilation continues where it stopped.
     """
-    if not next(sources.glob('mmcv-*/setup.py'), None):
+    files = f'{name.replace("-", "_")}-*'
+    if not next(sources.glob(f'{files}/setup.py'), None):
         shutil.rmtree(sources, ignore_errors=True)
         options = ('--no-build-isolation', '--no-deps', '--dest', str(sources), *options)
-        pip('download', *options, 'mmcv', constraints=constraints)
-        archive = next(sources.glob('mmcv-*'))
+        pip('download', *options, name, constraints=constraints)
+        archive = next(sources.glob(files))
         if archive.suffix == '.whl':
             return [str(archive)]
         shutil.unpack_archive(archive, sources / 'part')
         next((sources / 'part').iterdir()).rename(sources / archive.name.replace('.tar.gz', ''))
-    return [str(next(sources.glob('mmcv-*/setup.py')).parent)]
+    return [str(next(sources.glob(f'{files}/setup.py')).parent)]
 
 
 def build_environment(sources: Path, for_gpu: bool) -> Dict[str, str]:
@@ -211,7 +233,7 @@ def install_mmpretrain(constraints: Path) -> None:
         )
 
 
-def install_for_tests(constraints: Path, torch: str) -> None:
+def install_for_tests(constraints: Path, name: str, torch: str) -> None:
     """Installs mmpretrain and torchvision in a folder of their own.
 
     PyPI's torchvision cannot be imported beside a CPU build of torch, and mmengine trains nothing beside a torchvision
@@ -220,7 +242,7 @@ def install_for_tests(constraints: Path, torch: str) -> None:
     torchvision = f'torchvision==0.{int(torch.split(".")[1]) + 15}.*'  # 0.21 is for torch 2.6, 0.28 for 2.13.
     pip_install(*MMPRETRAIN_NEEDS, constraints=constraints)
     options = ['--upgrade', '--no-deps', '--target', str(FOR_TESTS)]
-    pip_install(*options, 'mmpretrain', torchvision, constraints=constraints)
+    pip_install(*options, name, torchvision, constraints=constraints)
 
 
 def verify() -> None:
@@ -237,6 +259,11 @@ def verify() -> None:
 def main() -> None:
     """Runs the steps, and names the one that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        '--stack',
+        choices=stacks.DISTRIBUTIONS,
+        help=f'whose distributions of the toolboxes (default: those that are there, or else {stacks.DEFAULT})',
+    )
     parser.add_argument('--imagenet', action='store_true', help='install MMPretrain, too')
     parser.add_argument('--dev', action='store_true', help='install what the tests need, too')
     parser.add_argument('--cpu-ops', action='store_true', help="compile mmcv's operators for the CPU alone")
@@ -252,25 +279,29 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             begin(f'Python {sys.version.split()[0]} at {sys.prefix}')
             check_machine()
+            stack = choose_stack(args.stack)
+            names = stacks.DISTRIBUTIONS[stack]
+            constraints = write_constraints(folder, stack, None)
             begin('setuptools')
-            pip_install('setuptools', constraints=write_constraints(folder, None))  # Torch's build tools import it.
+            pip_install('setuptools', constraints=constraints)  # Torch's build tools import it.
             begin('torch')
-            torch = install_torch(folder)
-            constraints = write_constraints(folder, torch[0])
-            begin('mmcv')
-            install_mmcv(constraints, torch, args.cpu_ops)
+            torch = install_torch(constraints)
+            constraints = write_constraints(folder, stack, torch[0])
+            begin(names['mmcv'])
+            install_mmcv(constraints, names['mmcv'], torch, args.cpu_ops)
             begin('toolboxes')
-            pip_install(*TOOLBOXES, *OPENMIM_NEEDS, constraints=constraints)
-            pip_install('openmim', '--no-deps', constraints=constraints)
+            toolboxes = [names[module] for module in TOOLBOXES]
+            pip_install(*toolboxes, *TOOLBOXES_NEED, *MIM_NEEDS, constraints=constraints)
+            pip_install(names['mim'], '--no-deps', constraints=constraints)
             begin('mmcontnet')
             package = f'{ROOT}[dev]' if args.dev else str(ROOT)
             pip_install('--no-build-isolation', '-e', package, constraints=constraints)
             if args.imagenet:
-                begin('mmpretrain')
+                begin(names['mmpretrain'])
                 install_mmpretrain(constraints)
             if args.dev:
-                begin('mmpretrain for the tests')
-                install_for_tests(constraints, torch[0])
+                begin(f'{names["mmpretrain"]} for the tests')
+                install_for_tests(constraints, names['mmpretrain'], torch[0])
             begin('verification')
             verify()
     except Failure as failure:

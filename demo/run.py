@@ -98,10 +98,9 @@ def main() -> None:
     work_dir = ROOT / OUT
     write_coco(work_dir / 'shapes')
     print(f'Drew the images in {OUT}/shapes')
-    run('mim', 'train', 'mmdet', CONFIG, '--work-dir', f'{OUT}/train')
+    run('python', 'tools/train.py', CONFIG, '--work-dir', f'{OUT}/train')
     checkpoint = (work_dir / 'train' / 'last_checkpoint').read_text()
-    test = ['--checkpoint', checkpoint, '--work-dir', f'{OUT}/test', '--show-dir', 'pictures']
-    run('mim', 'test', 'mmdet', CONFIG, *test)
+    run('python', 'tools/test.py', CONFIG, checkpoint, '--work-dir', f'{OUT}/test', '--show-dir', 'pictures')
 
     metrics = read_log(newest(work_dir / 'test', '*.json'))[-1]
     pictures = newest(work_dir / 'test', 'pictures')

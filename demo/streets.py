@@ -2,11 +2,13 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
 import cv2
 import mmcv
+import mmdet
 import numpy as np
 from cityscapesscripts.helpers.annotation import Annotation
 from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
@@ -138,5 +140,5 @@ def write_cityscapes(root: Path, seed: int = 0) -> None:
             image, annotations = (f'{folder}/{city}_{number:06d}_000019_{folder.parts[-3]}' for folder in folders)
             mmcv.imwrite(picture, f'{image}.png')
             write_annotations(regions, annotations)
-    convert = ['mim', 'run', 'mmdet', 'cityscapes', str(root), '--out-dir', str(root / 'annotations')]
-    subprocess.run(convert, check=True)
+    script = Path(mmdet.__file__).parent / '.mim/tools/dataset_converters/cityscapes.py'
+    subprocess.run([sys.executable, script, str(root), '--out-dir', str(root / 'annotations')], check=True)

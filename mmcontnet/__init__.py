@@ -2,12 +2,26 @@
 
 __version__ = '0.1.0'
 
-from .base_configs import register_base_configs
-from .engine import hooks  # noqa: F401 (registers them)
-from .models import ConTNet
-from .weights.reading import register_reading
+from typing import Any
 
-register_reading()
-register_base_configs()
+from .stacks import check_requirements, list_missing
+
+if not list_missing():  # mmcontnet.deploy runs without them.
+    check_requirements()
+
+    from .base_configs import register_base_configs, register_distributions
+    from .engine import hooks  # noqa: F401 (registers them)
+    from .models import ConTNet
+    from .weights.reading import register_reading
+
+    register_reading()
+    register_base_configs()
+    register_distributions()
 
 __all__ = ['ConTNet']
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        check_requirements()
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

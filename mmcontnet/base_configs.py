@@ -1,10 +1,16 @@
-"""Lets configs inherit from the ones of this package, as ``_base_ = ['mmcontnet::retinanet_contm_coco.py']``."""
+"""Lets configs inherit from the ones of this package, as ``_base_ = ['mmcontnet::retinanet_contm_coco.py']``, and from
+those of the toolboxes on either stack."""
 
 import functools
 from pathlib import Path
 from typing import Optional, Tuple
 
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.hub import hub
+from mmengine.utils import is_installed
+
+from .stacks import DEFAULT, DISTRIBUTIONS, find_stack
 
 CONFIGS = Path(__file__).parent / '.mim' / 'configs'
 SCOPE = 'mmcontnet::'
@@ -40,3 +46,18 @@ def register_base_configs() -> None:
 
     get_cfg_path.knows_mmcontnet = True
     Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def register_distributions() -> None:
+    """Tells mmengine which distributions provide the toolboxes, and keeps ``mmengine.hub`` from installing them.
+
+    OneDL's mmengine looks for OpenMMLab's distributions, and would install them over OneDL's files.
+    """
+    names = DISTRIBUTIONS[find_stack() or DEFAULT]
+    MODULE2PACKAGE.update((module, name) for module, name in names.items() if module in MODULE2PACKAGE)
+    hub.install_package = _check_installed
+
+
+def _check_installed(name: str) -> None:
+    if not is_installed(name):
+        raise ModuleNotFoundError(f'{name} is not installed: pip install {name}')

@@ -16,6 +16,7 @@ from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 
 from .commands import about, describe
+from .stacks import distribution_of
 
 TOOLBOXES = ('mmdet', 'mmseg', 'mmpretrain')
 # What mmengine and the toolboxes read off a config besides the arguments of the runner.
@@ -184,7 +185,7 @@ def torchvision_requirements() -> List[str]:
 
 def mmpretrain_requirements() -> List[str]:
     """Arguments of ``pip install`` for mmpretrain with the torchvision that is built for the torch installed."""
-    return ['mmpretrain', *torchvision_requirements()]
+    return [distribution_of('mmpretrain'), *torchvision_requirements()]
 
 
 def _how_to_install(requirements: List[str] = []) -> str:

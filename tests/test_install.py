@@ -31,7 +31,7 @@ def machine(monkeypatch, tmp_path):
 
     monkeypatch.setattr(install, 'ask', ask)
     monkeypatch.setattr(install, 'pip_install', pip_install)
-    monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, constraints, *options: ['mmcv'])
+    monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, name, constraints, *options: [name])
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin/nvcc').touch()
     return calls, str(tmp_path)
@@ -50,45 +50,72 @@ def machine(monkeypatch, tmp_path):
 )
 def test_operators_are_built_for_the_torch_found(machine, torch, with_nvcc, cpu_ops, force_cuda):
     calls, cuda_home = machine
-    install.install_mmcv(Path('constraints.txt'), [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
+    install.install_mmcv(Path('constraints.txt'), 'mmcv', [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
     assert [(env['MMCV_WITH_OPS'], env['FORCE_CUDA']) for _, env in calls] == [('1', force_cuda)]
 
 
 def test_gpu_without_nvcc_says_what_to_do(machine):
     calls, _ = machine
     with pytest.raises(install.Failure) as failure:
-        install.install_mmcv(Path('constraints.txt'), ['2.13.0', '12.8', '1', NO_NVCC], False)
+        install.install_mmcv(Path('constraints.txt'), 'mmcv', ['2.13.0', '12.8', '1', NO_NVCC], False)
     assert all(word in str(failure.value) for word in ('nvcc', 'toolkit 12.8', 'CUDA_HOME', '--cpu-ops'))
     assert not calls
 
 
-def test_old_torch_is_refused(monkeypatch, tmp_path):
+def test_old_torch_is_refused(monkeypatch):
     monkeypatch.setattr(install, 'ask', lambda code: ['2.5.1', '', '0', ''])
     with pytest.raises(install.Failure, match=r'torch 2\.5\.1 is too old'):
-        install.install_torch(str(tmp_path))
+        install.install_torch(Path('constraints.txt'))
 
 
-def test_broken_torch_is_not_replaced(monkeypatch, tmp_path):
+def test_broken_torch_is_not_replaced(monkeypatch):
     monkeypatch.setattr(install, 'ask', lambda code: ['2.5.1'] if code == install.FIND_TORCH else None)
     monkeypatch.setattr(install, 'pip_install', lambda *arguments, **settings: pytest.fail('torch was installed'))
     with pytest.raises(install.Failure, match='cannot be imported'):
-        install.install_torch(str(tmp_path))
+        install.install_torch(Path('constraints.txt'))
 
 
 @pytest.mark.parametrize('torch', ['2.6.0+cu118', '2.10.0'])
-def test_own_torch_is_kept(tmp_path, torch):
-    lines = install.write_constraints(str(tmp_path), torch).read_text().splitlines()
-    assert f'torch=={torch}' in lines and 'mmcv==2.1.0' in lines
+@pytest.mark.parametrize('stack, mmcv', [('openmmlab', 'mmcv==2.1.0'), ('onedl', 'onedl-mmcv==2.3.6')])
+def test_own_torch_is_kept(tmp_path, torch, stack, mmcv):
+    lines = install.write_constraints(str(tmp_path), stack, torch).read_text().splitlines()
+    assert f'torch=={torch}' in lines and mmcv in lines
 
 
-def test_every_step_is_held_to_the_torch_found(monkeypatch):
-    """What is installed after torch, mmpretrain and the tests' packages included."""
+@pytest.mark.parametrize('wanted', [None, *install.stacks.DISTRIBUTIONS])
+@pytest.mark.parametrize('found', [None, *install.stacks.DISTRIBUTIONS])
+def test_stack_that_is_there_is_kept(monkeypatch, wanted, found):
+    monkeypatch.setattr(install.stacks, 'find_stack', lambda: found)
+    monkeypatch.setattr(install.stacks, 'list_installed', lambda stack: [f'{stack}-a', f'{stack}-b'])
+    if wanted and found and wanted != found:
+        with pytest.raises(install.Failure, match=f'pip uninstall {found}-a {found}-b'):
+            install.choose_stack(wanted)
+    else:
+        assert install.choose_stack(wanted) == (wanted or found or 'openmmlab')
+
+
+def test_two_stacks_are_refused(monkeypatch):
+    def find_stack():
+        raise ImportError('both are installed')
+
+    monkeypatch.setattr(install.stacks, 'find_stack', find_stack)
+    with pytest.raises(install.Failure, match='both are installed'):
+        install.choose_stack(None)
+
+
+@pytest.mark.parametrize('stack', install.stacks.DISTRIBUTIONS)
+def test_every_step_is_held_to_the_torch_found(monkeypatch, stack):
+    """What is installed after torch, mmpretrain and the tests' packages included; no step names the other stack."""
     pinned = []
 
     def pip_install(*arguments, constraints, env=None):
         pinned.append((arguments, 'torch==2.9.1+cpu' in constraints.read_text().splitlines()))
 
-    answers = {install.READ_OPS: ['2.1.0', 'not available'], install.READ_REQUIREMENTS: ['mmpretrain']}
+    monkeypatch.setattr(install.stacks, 'find_stack', lambda: stack)
+    answers = {
+        install.READ_OPS: ['2.1.0', 'not available'],
+        install.READ_REQUIREMENTS: [install.stacks.DISTRIBUTIONS[stack]['mmpretrain']],
+    }
     monkeypatch.setattr(install, 'pip_install', pip_install)
     monkeypatch.setattr(install, 'ask', lambda code: answers.get(code, ['2.9.1+cpu', '', '0', '']))
     monkeypatch.setattr(install, 'verify', lambda: None)
@@ -97,23 +124,28 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch):
     (first, _), *others = pinned
     assert first == ('setuptools',)  # Before torch is looked for.
     assert len(others) == 6 and all(held for _, held in others)
+    asked_for = {argument for arguments, _ in pinned for argument in arguments}
+    for name, distributions in install.stacks.DISTRIBUTIONS.items():
+        assert bool(asked_for & set(distributions.values())) == (name == stack)
 
 
-def test_sources_stay_until_they_are_compiled(monkeypatch, tmp_path):
+@pytest.mark.parametrize('name', ['mmcv', 'onedl-mmcv'])
+def test_sources_stay_until_they_are_compiled(monkeypatch, tmp_path, name):
     sources, downloads = tmp_path / 'sources', []
+    folder = f'{name.replace("-", "_")}-2.1.0'
 
     def pip(*arguments, constraints):
         downloads.append(arguments)
-        (tmp_path / 'mmcv-2.1.0').mkdir()
-        (tmp_path / 'mmcv-2.1.0/setup.py').touch()
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'setup.py').touch()
         sources.mkdir()
-        with tarfile.open(sources / 'mmcv-2.1.0.tar.gz', 'w:gz') as archive:
-            archive.add(tmp_path / 'mmcv-2.1.0', 'mmcv-2.1.0')
+        with tarfile.open(sources / f'{folder}.tar.gz', 'w:gz') as archive:
+            archive.add(tmp_path / folder, folder)
 
     monkeypatch.setattr(install, 'pip', pip)
     for _ in range(2):
-        assert install.fetch_mmcv(sources, None) == [str(sources / 'mmcv-2.1.0')]
-    assert len(downloads) == 1 and (sources / 'mmcv-2.1.0/setup.py').is_file()
+        assert install.fetch_mmcv(sources, name, None) == [str(sources / folder)]
+    assert len(downloads) == 1 and (sources / folder / 'setup.py').is_file()
 
 
 @pytest.mark.slow
@@ -172,7 +204,7 @@ def test_mmpretrain_comes_with_the_torchvision_for_torch(monkeypatch, imported):
 def test_torchvision_of_the_tests_stays_apart(monkeypatch, torch, torchvision):
     calls = []
     monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: calls.append(arguments))
-    install.install_for_tests(None, torch)
+    install.install_for_tests(None, 'mmpretrain', torch)
     assert [arguments for arguments in calls if torchvision in arguments] == calls[-1:]
     assert calls[-1][:-2] == ('--upgrade', '--no-deps', '--target', str(install.FOR_TESTS))
 

@@ -4,12 +4,14 @@ import errno
 import os
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Union
 
 import torch
 from mmengine.fileio import get_local_path
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as loaders
 from torch import Tensor
 from torch.hub import load_state_dict_from_url
 
@@ -72,11 +74,17 @@ def get_state_dict(checkpoint: Dict[str, Any], source: Union[str, Path]) -> Dict
 
 
 def register_reading() -> None:
-    """Makes mmengine read its own checkpoints, and all of them by :func:`read_checkpoint`."""
+    """Makes mmengine read files and URLs by :func:`read_checkpoint`, and everything else without running its code.
+
+    The loaders of the remaining schemes, such as ``torchvision://``, end in two functions of their module. In OneDL's
+    mmengine one of them runs the code in a checkpoint after torch has refused it.
+    """
     register_safe_globals()
     CheckpointLoader.register_scheme(
         ('', *WEB), lambda filename, map_location: read_checkpoint(filename, map_location), force=True
     )
+    loaders.load_url = partial(load_state_dict_from_url, weights_only=True)
+    loaders._safe_torch_load = partial(torch.load, weights_only=True)
 
 
 def _check_file(path: Path) -> None:

@@ -47,8 +47,12 @@ class Segments:
         self.interval = interval
         self.over_loader = type(runner.train_loop.dataloader_iterator)
         self.batches = None
-        # On resuming, mmengine draws and drops a batch for each iteration done. Here there is nothing to skip.
-        self.to_drop = runner.iter
+        # On resuming, mmengine draws and drops a batch for each iteration done, or calls skip_iter where it knows that.
+        # Here there is nothing to skip.
+        self.to_drop = 0 if hasattr(self.over_loader, 'skip_iter') else runner.iter
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Called by OneDL's loop on resuming, in the place of drawing batches."""
 
     def __next__(self) -> Any:
         if self.to_drop:

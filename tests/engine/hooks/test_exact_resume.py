@@ -2,6 +2,7 @@ import random
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import mmpretrain_env  # noqa: F401 (for the configs for ImageNet)
 import pytest
@@ -11,7 +12,7 @@ from conftest import ROOT
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcontnet.engine.hooks.exact_resume import start_anew
+from mmcontnet.engine.hooks.exact_resume import Segments, start_anew
 
 LAST = dict(epochs='epoch_4.pth', iterations='iter_12.pth')
 
@@ -88,6 +89,31 @@ def test_smallest_interval_of_two_counts(tmp_path):
     runner = Runner.from_cfg({**config, 'experiment_name': tmp_path.name})
     runner.train()
     assert runner.train_loop.dataloader_iterator.interval == 2
+
+
+class Drawing:
+    """The batches of a loop that draws and drops those already trained on."""
+
+    def __init__(self, loader=None):
+        pass
+
+    def __next__(self):
+        return 'batch'
+
+
+class Skipping(Drawing):
+    """Those of a loop that asks for it, or, with ``fast_forward_on_resume``, goes on at once."""
+
+    def skip_iter(self, num_iters):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize('batches, dropped', [(Drawing, [None, None]), (Skipping, [])])
+def test_resumed_loop_loses_no_batch(batches, dropped, monkeypatch):
+    monkeypatch.setattr('mmcontnet.engine.hooks.exact_resume.start_anew', lambda runner, position: None)
+    segments = Segments(SimpleNamespace(iter=2, train_loop=SimpleNamespace(dataloader_iterator=batches())), interval=3)
+    segments.skip_iter(2)
+    assert [next(segments) for _ in range(len(dropped) + 1)] == [*dropped, 'batch']
 
 
 def test_exact_resume_wants_a_config(tmp_path):
