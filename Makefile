@@ -24,6 +24,7 @@ gpu:
 lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
+	mypy
 
 $(VENV)/ready: install.py constraints/$(STACK).txt setup.cfg setup.py mmcontnet/ops/csrc/*.cpp
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """ConTNet as a backbone for the OpenMMLab toolboxes."""
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 from typing import Any
 

@@ -2,15 +2,13 @@
 
 import shutil
 import sys
-import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
 from helpers import run
 
-from mmcontnet.stacks import distribution_of, find_stack
+from mmcontnet.stacks import distribution_of
 from mmcontnet.weights.reading import read_checkpoint
 
 pytestmark = pytest.mark.e2e
@@ -112,27 +110,3 @@ def test_unconverted_file_stops_training(project):
         'mim', 'train', MMDET, 'tiny.py', '--work-dir', 'bad', '--cfg-options', *options, cwd=project, status=1
     )
     assert 'tools/convert_checkpoint.py official.pth DST' in output
-
-
-@pytest.mark.skipif(find_stack() == 'onedl', reason="OneDL's mim looks for the package in the first line of its RECORD")
-def test_wheel_carries_what_mim_looks_for(tmp_path):
-    """Merely installed, in an empty folder, mim finds the config; it then stops for want of data."""
-    source = tmp_path / 'source'
-    ignored = shutil.ignore_patterns('.git', '.venv*', 'work_dirs', 'data', '*.egg-info', 'build')
-    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
-    pip = [sys.executable, '-m', 'pip', '-q']
-    run(*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', tmp_path, source, cwd=tmp_path)
-    wheel = next(tmp_path.glob('*.whl'))
-    names = zipfile.ZipFile(wheel).namelist()
-    assert any(name.startswith('mmcontnet/ops/_C.') for name in names)
-    for folder in ('configs', 'tools'):
-        for path in (ROOT / folder).rglob('*.py'):
-            assert f'mmcontnet/.mim/{path.relative_to(ROOT)}' in names
-    run(*pip, 'install', '--no-deps', '--target', tmp_path / 'site', wheel, cwd=tmp_path)
-    empty = tmp_path / 'empty'
-    empty.mkdir()
-    command = ['mim', 'train', 'mmcontnet', 'retinanet_contm_coco.py']
-    output = run(*command, cwd=empty, status=1, PYTHONPATH=str(tmp_path / 'site'))
-    assert f'{tmp_path}/site/mmcontnet/.mim/configs/retinanet_contm_coco.py' in output
-    assert 'data/coco/annotations/instances_train2017.json' in output
-    assert Path(empty, 'work_dirs').is_dir()

@@ -140,7 +140,7 @@ def _official_state_dict(checkpoint: Dict[str, Any]) -> Dict[str, Tensor]:
 
 def _infer_arch(weights: Dict[str, Tensor], relative: bool, width: int) -> Arch:
     first_blocks = [f'stages.{stage}.0.encoders' for stage in range(NUM_STAGES)]
-    sizes = dict(
+    sizes: Dict[str, Any] = dict(
         width=width,
         depths=tuple(_count(weights, f'stages.{stage}') for stage in range(NUM_STAGES)),
         mlp_widths=tuple(weights[f'{block}.0.mlp.fc1.weight'].shape[0] for block in first_blocks),

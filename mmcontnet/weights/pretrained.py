@@ -165,8 +165,9 @@ def _is_unbuilt(key: str, backbone: BaseModule) -> bool:
     if match is None:
         return False
     stage, block, weight = int(match[1]), int(match[2]), match[3]
-    last = len(backbone.stages) - 1
-    ends = stage == last and block == len(backbone.stages[last]) - 1 and backbone.stages[last][-1].conv is None
+    stages: Any = backbone.stages
+    last = len(stages) - 1
+    ends = stage == last and block == len(stages[last]) - 1 and stages[last][-1].conv is None
     return stage > last or (ends and re.fullmatch(_LAST, weight) is not None)
 
 

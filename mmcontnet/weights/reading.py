@@ -83,8 +83,10 @@ def register_reading() -> None:
     CheckpointLoader.register_scheme(
         ('', *WEB), lambda filename, map_location: read_checkpoint(filename, map_location), force=True
     )
-    loaders.load_url = partial(load_state_dict_from_url, weights_only=True)
-    loaders._safe_torch_load = partial(torch.load, weights_only=True)
+    vars(loaders).update(
+        load_url=partial(load_state_dict_from_url, weights_only=True),
+        _safe_torch_load=partial(torch.load, weights_only=True),
+    )
 
 
 def _check_file(path: Path) -> None:

@@ -6,7 +6,7 @@ reach any attribute of any allowed object, so a function that hands out those fo
 """
 
 import pickle
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from mmengine.logging import HistoryBuffer
 _METHODS = ('min', 'max', 'current', 'mean')
 
 
-def history_buffer_method(owner: Any, name: str) -> Callable:
+def history_buffer_method(owner: Any, name: str) -> Callable[..., Any]:
     """Stands in for ``getattr`` in a checkpoint.
 
     Raises:
@@ -29,7 +29,7 @@ def history_buffer_method(owner: Any, name: str) -> Callable:
 def register_safe_globals() -> None:
     """Registers what mmengine's checkpoints need and nothing else."""
     scalars = [np.float32, np.float64, np.int64]
-    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    reconstruct, scalar = (cast(Callable[..., Any], value.__reduce__()[0]) for value in (np.empty(0), np.float64(0)))
     # numpy 2 moved numpy.core to numpy._core; files come from both.
     moved = [
         (function, f'numpy.{core}.multiarray.{function.__name__}')

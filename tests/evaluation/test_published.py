@@ -6,11 +6,13 @@ from mmcontnet.evaluation.published import load_tables
 
 ROWS = {row.config: row for table in load_tables() for row in table.rows}
 BOXES, MASKS = ([f'coco/{kind}_mAP{size}' for size in ('', '_s', '_m', '_l')] for kind in ('bbox', 'segm'))
+# What the README calls the metrics.
+NAMES = {'box AP': 'coco/bbox_mAP', 'mask AP': 'coco/segm_mAP', 'mIoU': 'mIoU', 'top-1': 'accuracy/top1'}
 
 
-def readme_rows():
-    """The cells of the README's tables."""
-    lines = (ROOT / 'README.md').read_text().splitlines()
+def rows_of(page):
+    """The cells of a page's tables."""
+    lines = (ROOT / page).read_text().splitlines()
     return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('|')]
 
 
@@ -46,10 +48,10 @@ def test_rows_from_imagenet_weights_name_the_config_from_scratch():
             assert '::' in name or (ROOT / f'configs/{name}.py').is_file()
 
 
-def test_detectors_equal_the_readme():
+def test_detectors_equal_the_page():
     seen = set()
     boxes = None
-    for cells in readme_rows():
+    for cells in rows_of('docs/results.md'):
         pair = configs(cells[0])
         if len(pair) != 2 and cells[0] != 'masks':
             continue
@@ -58,18 +60,18 @@ def test_detectors_equal_the_readme():
             metrics = ROWS[config].metrics
             assert [metrics[name] for name in (BOXES if pair else MASKS)] == list(map(float, values))
             seen.add(config)
-    text = ' '.join((ROOT / 'README.md').read_text().split())
-    for value, config in re.findall(r'(\d\d\.\d\d) with \[\w+\]\(configs/(\w+)\.py\)', text):
+    text = ' '.join((ROOT / 'docs/results.md').read_text().split())
+    for value, config in re.findall(r'(\d\d\.\d\d) with \[\w+\]\(\.\./configs/(\w+)\.py\)', text):
         assert ROWS[config].metrics == {'mIoU': float(value)}
         seen.add(config)
     assert seen == {config for config in ROWS if '_coco' in config or '_cityscapes' in config}
 
 
-def test_classifiers_equal_the_readme():
+def test_classifiers_equal_the_page():
     by_model = {}
     for row in ROWS.values():
         by_model.setdefault(row.model, []).append(row)
-    table = [cells for cells in readme_rows() if cells[0] in by_model and len(cells) == 8]
+    table = [cells for cells in rows_of('docs/results.md') if cells[0] in by_model and len(cells) == 8]
     assert len(table) == 10
     for model, _, parameters, _, _, flops, *tops in table:
         rows = by_model[model]
@@ -79,3 +81,15 @@ def test_classifiers_equal_the_readme():
         for top in tops:
             for config in configs(top):
                 assert ROWS[config].metrics['accuracy/top1'] == float(re.match(r'\[(\S+)\]', top)[1])
+
+
+def test_readme_shows_the_same():
+    rows = [cells for cells in rows_of('README.md') if cells[1] in NAMES]
+    assert len(rows) == 7
+    for _, metric, *values in rows:
+        for value in values:
+            number, config = re.fullmatch(r'\[(\S+)\]\(configs/(\w+)\.py\)', value).groups()
+            assert ROWS[config].metrics[NAMES[metric]] == float(number)
+    costs = {cells[0]: cells[1:] for cells in rows_of('docs/results.md')}
+    sizes = [cells for cells in rows_of('README.md') if cells[0].startswith('ConT-')]
+    assert len(sizes) == 4 and all(cells[1:] == costs[cells[0]][:5] for cells in sizes)

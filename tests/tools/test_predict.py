@@ -426,8 +426,8 @@ def test_names_are_relative_to_what_all_inputs_share(folder, monkeypatch):
     assert names('photos/**/a.png', 'photos/a.png') == ['a.png', 'sub/a.png']
 
 
-def test_readme_block_runs(folder, monkeypatch, tmp_path):
-    (block,) = re.findall(r'```python\n(from mmdet\.apis .*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+def test_block_of_the_page_runs(folder, monkeypatch, tmp_path):
+    (block,) = re.findall(r'```python\n(from mmdet\.apis .*?)```', (ROOT / 'docs/prediction.md').read_text(), re.DOTALL)
     for name, target in (
         ('configs/retinanet_contm_coco.py', 'detector.py'),
         ('work_dirs/retinanet_contm_coco/epoch_12.pth', 'detector.pth'),
