@@ -71,12 +71,8 @@ def test_source_distribution_is_whole(sdist):
 def test_wheel_carries_the_package_and_what_mim_looks_for(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {str(path.relative_to(ROOT)) for path in (ROOT / 'mmcontnet').rglob('*.py')}
-    for_mim = {
-        f'mmcontnet/.mim/{path.relative_to(ROOT)}'
-        for folder, pattern in (('configs', '*.py'), ('tools', '*.*'), ('.', 'model-index.yml'))
-        for path in (ROOT / folder).rglob(pattern)
-        if '__pycache__' not in path.parts
-    }
+    files = [*(ROOT / 'configs').rglob('*.py'), *(ROOT / 'tools').glob('*.*'), ROOT / 'model-index.yml']
+    for_mim = {f'mmcontnet/.mim/{path.relative_to(ROOT)}' for path in files}
     others = {'mmcontnet/py.typed', 'mmcontnet/evaluation/published.json'}
     assert not (package | for_mim | others) - names
     assert any(name.startswith('mmcontnet/ops/_C.') for name in names)

@@ -25,7 +25,7 @@ def check(name: str, value: Any, convert: Callable[[Any], Any], expected: str) -
         raise ValueError(f'{name} is {value!r}; expected {expected}') from None
 
 
-def choice(allowed: Container) -> Callable[[Any], str]:
+def choice(allowed: Container[str]) -> Callable[[Any], str]:
     """A string out of several."""
 
     def convert(value: Any) -> str:

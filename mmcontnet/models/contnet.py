@@ -152,17 +152,17 @@ class ConTNet(BaseModule):
         init_cfg: Optional[Dict[str, Any]] = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        arch = get_arch(arch)
+        sizes = get_arch(arch)
         self.in_channels = check('in_channels', in_channels, integer(POSITIVE), 'a positive integer')
         check('stem', stem, choice(STEMS), f'one of {STEMS}')
         check('position', position, choice(POSITIONS), f'one of {POSITIONS}')
         flags = dict(qkv_bias=qkv_bias, pre_norm=pre_norm, avg_down=avg_down, norm_eval=norm_eval, with_cp=with_cp)
         for name, value in flags.items():
             check(name, value, flag, 'True or False')
-        sizes = several(integer((1, 2)), NUM_STAGES)
-        strides = check('strides', strides, sizes, f'{NUM_STAGES} integers, each 1 or 2')
-        sizes = several(integer(POSITIVE), NUM_STAGES)
-        dilations = check('dilations', dilations, sizes, f'{NUM_STAGES} positive integers')
+        each = several(integer((1, 2)), NUM_STAGES)
+        strides = check('strides', strides, each, f'{NUM_STAGES} integers, each 1 or 2')
+        each = several(integer(POSITIVE), NUM_STAGES)
+        dilations = check('dilations', dilations, each, f'{NUM_STAGES} positive integers')
         expected = f'ascending stages from 0 to {NUM_STAGES - 1}, at least one'
         self.out_indices = check('out_indices', out_indices, several(integer(range(NUM_STAGES))), expected)
         if not self.out_indices or sorted(set(self.out_indices)) != list(self.out_indices):
@@ -171,15 +171,15 @@ class ConTNet(BaseModule):
         self.frozen_stages = check('frozen_stages', frozen_stages, integer(stages), f'-1 to {NUM_STAGES}')
         self.norm_eval = norm_eval
 
-        self.stem = build_stem(stem, in_channels, arch.width, norm_cfg)
+        self.stem = build_stem(stem, in_channels, sizes.width, norm_cfg)
         self.stages = nn.ModuleList()
         for stage in range(self.out_indices[-1] + 1):
-            channels, stride, dilation = arch.channels[stage], strides[stage], dilations[stage]
+            channels, stride, dilation = sizes.channels[stage], strides[stage], dilations[stage]
             if stage == NUM_STAGES - 1:
-                last = dict(
+                last: Dict[str, Any] = dict(
                     conv=Conv2d(channels, 2 * channels, 1, stride),
                     shortcut=Conv2d(channels, 2 * channels, 1, stride),
-                    dropout=arch.output_dropout,
+                    dropout=sizes.output_dropout,
                 )
             elif stage < self.out_indices[-1]:
                 last = dict(
@@ -189,21 +189,21 @@ class ConTNet(BaseModule):
             else:  # The map of this stage is taken before its last convolution.
                 last = dict(conv=None)
             encoder = dict(
-                heads=arch.heads[stage],
-                mlp_width=arch.mlp_widths[stage],
-                dropout=arch.dropouts[stage],
+                heads=sizes.heads[stage],
+                mlp_width=sizes.mlp_widths[stage],
+                dropout=sizes.dropouts[stage],
                 position=position,
                 qkv_bias=qkv_bias,
                 pre_norm=pre_norm,
             )
-            ends = [dict(conv=Conv2d(channels, channels, 3, dilation=dilation)) for _ in range(arch.depths[stage] - 1)]
+            ends = [dict(conv=Conv2d(channels, channels, 3, dilation=dilation)) for _ in range(sizes.depths[stage] - 1)]
             blocks = [
-                ConTBlock(channels, arch.patch_sizes[stage], norm_cfg, encoder, with_cp=with_cp, **end)
+                ConTBlock(channels, sizes.patch_sizes[stage], norm_cfg, encoder, with_cp=with_cp, **end)
                 for end in [*ends, last]
             ]
             self.stages.append(nn.ModuleList(blocks))
 
-        all_channels = (*arch.channels[:-1], 2 * arch.channels[-1])
+        all_channels = (*sizes.channels[:-1], 2 * sizes.channels[-1])
         self.out_channels = tuple(all_channels[stage] for stage in self.out_indices)
         self.out_strides = tuple(_stride(strides, stage) for stage in self.out_indices)
         self.apply(_init)
@@ -233,7 +233,7 @@ class ConTNet(BaseModule):
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
         for index, stage in enumerate(self.stages):
-            for block in stage:
+            for block in stage.children():
                 encoded, x = block(x)
             if index in self.out_indices:
                 out = x if index == NUM_STAGES - 1 else encoded

@@ -43,6 +43,8 @@ class RelativePosition(nn.Module):
         patch_size (int): Height and width of a patch, p.
     """
 
+    offsets: Tensor
+
     def __init__(self, heads: int, patch_size: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.zeros((2 * patch_size - 1) ** 2, heads))

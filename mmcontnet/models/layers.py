@@ -1,5 +1,7 @@
 """Layers of maps."""
 
+from typing import Tuple
+
 from torch import Tensor, nn
 
 from ..ops import conv2d, linear
@@ -15,6 +17,8 @@ class Linear(nn.Linear):
 
 class Conv2d(nn.Conv2d):
     """A convolution without bias, of a square kernel: (B, in_channels, H, W) to (B, out_channels, H', W')."""
+
+    padding: Tuple[int, int]
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1

@@ -97,11 +97,12 @@ def _count_backward_flops(grad: Sequence[int], qkv: Sequence[int], *args: Any, *
 
 
 def _backward(
-    form: Callable, grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
+    form: Callable[..., Tensor], grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
 ) -> Tuple[Tensor, Tensor]:
     """The gradients of ``qkv`` and ``bias``, with attention computed again; an empty tensor where there is no bias."""
     with torch.enable_grad():
-        qkv, bias = (None if x is None else x.detach().requires_grad_() for x in (qkv, bias))
+        qkv = qkv.detach().requires_grad_()
+        bias = None if bias is None else bias.detach().requires_grad_()
         out = form(qkv, heads, patch_size, bias)
     gradients = torch.autograd.grad(out, [x for x in (qkv, bias) if x is not None], grad)
     grad_qkv, grad_bias = gradients if bias is not None else (*gradients, qkv.new_empty(0))
@@ -120,16 +121,16 @@ def _shape(qkv: Tensor, *args: Any) -> Tensor:
     return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
 
 
-def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> tuple:
+def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
     return qkv.new_empty(qkv.shape), qkv.new_empty(0 if bias is None else bias.shape)
 
 
-def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save(ctx: Any, inputs: Tuple[Any, ...], output: Tensor) -> None:
     qkv, ctx.heads, ctx.patch_size, bias = inputs
     ctx.save_for_backward(qkv, bias)
 
 
-def _differentiate(ctx: Any, grad: Tensor) -> tuple:
+def _differentiate(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
     qkv, bias = ctx.saved_tensors
     operator = torch.ops.mmcontnet.patch_attention_backward
     grad_qkv, grad_bias = operator(grad, qkv, ctx.heads, ctx.patch_size, bias)

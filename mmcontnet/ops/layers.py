@@ -144,8 +144,8 @@ def _convolution_backward(
         gradients = grad_x, grad_weight if grad_weight is None else grad_weight[:, :, None, None], grad_bias
     else:
         images = grad.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2)
-        grad_x, *gradients = _image_gradients(*images, weight, stride, padding, dilation, wanted)
-        gradients = grad_x if grad_x is None else grad_x.permute(0, 2, 3, 1), *gradients
+        grad_x, grad_weight, grad_bias = _image_gradients(*images, weight, stride, padding, dilation, wanted)
+        gradients = grad_x if grad_x is None else grad_x.permute(0, 2, 3, 1), grad_weight, grad_bias
     return tuple(x.new_empty(0) if gradient is None else gradient.contiguous() for gradient in gradients)
 
 
@@ -154,7 +154,8 @@ def _linear_backward(
 ) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
     """The gradients of maps, weight and bias that are wanted."""
     if not x.numel():  # which oneDNN does not take
-        return tuple(torch.zeros_like(y) if want else None for y, want in zip((x, weight, weight[:, 0]), wanted))
+        zeros = [torch.zeros_like(y) if want else None for y, want in zip((x, weight, weight[:, 0]), wanted)]
+        return zeros[0], zeros[1], zeros[2]
     images = _to_image(grad), _to_image(x)
     grad_x, grad_weight, grad_bias = _image_gradients(*images, weight[:, :, None, None], 1, 0, 1, wanted)
     if grad_x is not None:
@@ -230,7 +231,7 @@ class MLPFunction(torch.autograd.Function):
         first = any(wanted[:3])
         gradients = _linear_backward if x.is_cpu else gpu.linear_gradients
         grad_hidden, *second = gradients(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
-        if not first:
+        if grad_hidden is None:
             return None, None, None, *second
         grad_hidden = _gelu_backward_(grad_hidden, hidden)
         return *gradients(grad_hidden, x, weight1, wanted[:3]), *second
@@ -241,7 +242,7 @@ def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwar
     return 2 * 2 * prod(x) * weight1[0]
 
 
-def _save_convolution(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save_convolution(ctx: Any, inputs: Tuple[Any, ...], output: Tensor) -> None:
     x, weight, _, *ctx.geometry = inputs
     ctx.save_for_backward(x, weight)
 

@@ -4,22 +4,24 @@ To the compiler, to counters of operations and to profilers each is a single nod
 devices. Not ``torch.library.custom_op``, which takes a millisecond a call.
 """
 
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch.library import Library
 from torch.utils.flop_counter import register_flop_formula
+
+Function = Callable[..., Any]
 
 _LIBRARY = Library('mmcontnet', 'DEF')
 
 
 def register(
     schema: str,
-    function: Callable,
-    fake: Callable,
-    cpu: Optional[Callable] = None,
-    gpu: Optional[Callable] = None,
-    flops: Optional[Callable] = None,
+    function: Function,
+    fake: Function,
+    cpu: Optional[Function] = None,
+    gpu: Optional[Function] = None,
+    flops: Optional[Function] = None,
 ) -> None:
     """Registers an operator.
 
@@ -40,14 +42,14 @@ def register(
     describe(name, fake, flops)
 
 
-def describe(name: str, fake: Callable, flops: Optional[Callable] = None) -> None:
+def describe(name: str, fake: Function, flops: Optional[Function] = None) -> None:
     """Tells torch of an operator, here or in C++, what :func:`register` says of ``fake`` and ``flops``."""
     torch.library.register_fake(f'mmcontnet::{name}', fake, lib=_LIBRARY)
     if flops is not None:
         register_flop_formula(getattr(torch.ops.mmcontnet, name))(flops)
 
 
-def register_backward(name: str, save: Callable, backward: Callable) -> None:
+def register_backward(name: str, save: Function, backward: Function) -> None:
     """Gives an operator a backward pass.
 
     Args:

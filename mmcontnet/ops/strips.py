@@ -1,6 +1,6 @@
 """Maps in strips that stay in a processor's cache."""
 
-from typing import Callable
+from typing import Any, Callable
 
 from torch import Tensor
 
@@ -31,7 +31,7 @@ def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, multiple: int) ->
     rows = max(1, CACHED_TOKENS // (width * multiple)) * multiple
     if not len(x) or (len(x) <= images and height <= rows):
         return function(x)
-    out = None
+    out: Any = None
     for first in range(0, len(x), images):
         for top in range(0, height, rows):
             strip = function(x[first : first + images, top : top + rows])

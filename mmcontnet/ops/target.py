@@ -1,7 +1,7 @@
 """Chooses how a function is computed: the one place that asks torch for device, grad mode, compiler and exporter."""
 
 from enum import Enum, auto
-from typing import Tuple, Union
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def is_inference() -> bool:
     return not torch.is_grad_enabled() and forward_ad._current_level < 0
 
 
-def autocast(x: Tensor, *others: Union[Tensor, None]) -> Tuple[Union[Tensor, None], ...]:
+def autocast(x: Tensor, *others: Optional[Tensor]) -> Tuple[Any, ...]:
     """The tensors in the type that autocast gives a matrix product; as they are where autocast is off."""
     device = x.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
