@@ -121,7 +121,9 @@ def _shape(qkv: Tensor, *args: Any) -> Tensor:
     return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
 
 
-def _backward_shapes(grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+def _backward_shapes(
+    grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
+) -> Tuple[Tensor, Tensor]:
     return qkv.new_empty(qkv.shape), qkv.new_empty(0 if bias is None else bias.shape)
 
 
