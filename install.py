@@ -129,6 +129,8 @@ def write_constraints(folder: str, stack: str, torch: Optional[str]) -> Path:
 
 def check_machine() -> None:
     """Looks for what pip cannot install."""
+    if sys.version_info < (3, 10):
+        fail(f'Python {sys.version.split()[0]} is too old', 'use Python 3.10 or newer')
     if ask('import pip; print(pip.__version__)') is None:
         fail(f'{sys.executable} has no pip', 'install it: python -m ensurepip, or the package python3-pip')
 

@@ -62,6 +62,12 @@ def test_gpu_without_nvcc_says_what_to_do(machine):
     assert not calls
 
 
+def test_old_python_is_refused_before_anything_is_built(monkeypatch):
+    monkeypatch.setattr(sys, 'version_info', (3, 9, 18))
+    with pytest.raises(install.Failure, match=r'use Python 3\.10'):
+        install.check_machine()
+
+
 def test_old_torch_is_refused(monkeypatch):
     monkeypatch.setattr(install, 'ask', lambda code: ['2.5.1', '', '0', ''])
     with pytest.raises(install.Failure, match=r'torch 2\.5\.1 is too old'):

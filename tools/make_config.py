@@ -40,6 +40,7 @@ from mmcontnet.datasets.own_config import Output, make_config
 from mmcontnet.fileio import whole_file
 from mmcontnet.models import ConTNet
 from mmcontnet.models.arch import ARCHS
+from mmcontnet.stacks import find_stack
 from mmcontnet.toolboxes import read_config
 from mmcontnet.weights.pretrained import load_pretrained
 
@@ -113,7 +114,8 @@ def main() -> None:
         sys.exit(f'{args.out} is not written: correct the problems above first')
     print('\n'.join(map(printable, ['', *output.notes, '', 'Written:', *(f'  {path}' for path in output.files)])))
     script = Path(sys.argv[0])
-    train = ['mim', 'train', 'mmcontnet'] if '.mim' in script.parts else ['python', str(script.with_name('train.py'))]
+    by_mim = '.mim' in script.parts and find_stack() != 'onedl'  # Whose mim does not find this package.
+    train = ['mim', 'train', 'mmcontnet'] if by_mim else ['python', str(script.with_name('train.py'))]
     print('\nNext:', printable(shlex.join([*train, str(args.out)])))
 
 

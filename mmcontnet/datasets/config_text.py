@@ -50,7 +50,7 @@ def write_head(recipe: Recipe, paths: Paths, out: Path) -> List[str]:
     return [
         f'# {TITLES[recipe.model]} with ConT-{recipe.arch.title()} for the data in {write_path(paths.root)[1:-1]}.',
         '# Paths are relative to the folder where the command runs:',
-        f'#     mim train mmcontnet {quote(str(out))[1:-1]}',
+        f'#     python tools/train.py {quote(str(out))[1:-1]}',
         f'_base_ = [{quote(SCOPE + BASES[recipe.model])}]',
         '',
     ]
