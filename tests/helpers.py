@@ -9,10 +9,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 
-def run(*command, cwd, status=0, **env):
+def run(*command, cwd, status=0, timeout=300, **env):
     """What a command prints; it must end well, or badly where a status is given."""
     result = subprocess.run(
-        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=300
+        list(map(str, command)), cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=timeout
     )
     output = result.stdout + result.stderr
     assert (result.returncode == 0) == (status == 0), output[-3000:]
