@@ -1,5 +1,6 @@
-"""Lets configs inherit from the ones of this package, as ``_base_ = ['mmcontnet::retinanet_contm_coco.py']``, and from
-those of the toolboxes on either stack."""
+"""Configs that others inherit from: of this package, as ``_base_ = ['mmcontnet::retinanet_contm_coco.py']``, and of the
+toolboxes of either stack.
+"""
 
 import functools
 from pathlib import Path

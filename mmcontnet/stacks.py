@@ -44,7 +44,7 @@ def find_stack() -> Optional[str]:
     if len(found) > 1:
         names = [name for names in found.values() for name in names]
         raise ImportError(
-            f'distributions of both OpenMMLab and OneDL are installed, and they overwrite files of each other: '
+            'distributions of both OpenMMLab and OneDL are installed, and they overwrite files of each other: '
             f'{", ".join(names)}. Remove all of them: pip uninstall {" ".join(names)}; then install one stack: '
             'python install.py --stack openmmlab, or --stack onedl'
         )
@@ -68,9 +68,12 @@ def check_requirements() -> None:
         raise ImportError(
             f'mmcontnet needs {" and ".join(missing)}: pip install "mmcontnet[openmmlab]", or "mmcontnet[onedl]"'
         )
-    torch = version('torch')
-    if tuple(map(int, torch.split('.')[:2])) < (2, 6):
-        raise ImportError(f'torch {torch} may run code that is in a checkpoint; mmcontnet needs torch 2.6 or newer')
+    import torch
+
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 6):
+        raise ImportError(
+            f'torch {torch.__version__} may run code that is in a checkpoint; mmcontnet needs torch 2.6 or newer'
+        )
 
 
 def distribution_of(module: str) -> str:
