@@ -16,6 +16,7 @@ from mmpretrain_env import ENV
 from mmcontnet import toolboxes
 from mmcontnet.engine import entry_points
 from mmcontnet.evaluation.published import load_tables
+from mmcontnet.stacks import distribution_of
 from mmcontnet.weights.official import convert_official, infer_settings
 
 PARAMETERS = dict(contti=5.89, conts=10.10, contm=19.54, contb=36.04, r18=11.69, r50=25.56, r101=44.55)
@@ -193,7 +194,7 @@ def test_torchvision_of_another_torch_says_what_to_install(monkeypatch):
     with pytest.raises(ValueError) as error:
         entry_points.run_entry_point('train.py', '')
     assert 'mmpretrain cannot be imported: RuntimeError: operator torchvision::nms does not exist' in str(error.value)
-    assert 'pip install --upgrade mmpretrain torchvision torch==' in str(error.value)
+    assert f'pip install --upgrade {distribution_of("mmpretrain")} torchvision torch==' in str(error.value)
 
 
 def test_missing_toolbox_says_what_to_install(tmp_path, monkeypatch):
@@ -212,5 +213,5 @@ def test_missing_toolbox_says_what_to_install(tmp_path, monkeypatch):
 )
 def test_torchvision_comes_from_where_torch_came(monkeypatch, torch_version, index):
     monkeypatch.setattr(toolboxes, 'version', lambda package: torch_version)
-    expected = ['mmpretrain', 'torchvision', f'torch=={torch_version}', *index]
+    expected = [distribution_of('mmpretrain'), 'torchvision', f'torch=={torch_version}', *index]
     assert toolboxes.mmpretrain_requirements() == expected
