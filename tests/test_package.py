@@ -18,6 +18,7 @@ from mmcontnet.stacks import find_stack
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PIP = [sys.executable, '-m', 'pip', '--quiet']
+LONG = 1200  # Seconds to compile the operators, or to install torch.
 NOT_MIM = pytest.mark.skipif(
     find_stack() == 'onedl',
     reason="OneDL's mim looks for a package in the first line of its RECORD, see docs/installation.md",
@@ -31,7 +32,7 @@ def sdist(tmp_path_factory):
     ignored = shutil.ignore_patterns('.git', '.venv*', 'work_dirs', 'data', '*.egg-info', 'build', 'dist', '*.so')
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     shutil.copytree(ROOT / 'tests/data', source / 'tests/data')
-    run(sys.executable, '-m', 'build', '--sdist', '--no-isolation', source, cwd=source)
+    run(sys.executable, '-m', 'build', '--sdist', '--no-isolation', source, cwd=source, timeout=LONG)
     return next(source.glob('dist/*.tar.gz'))
 
 
@@ -39,7 +40,7 @@ def sdist(tmp_path_factory):
 def wheel(sdist, tmp_path_factory):
     """Built of the source distribution, beside the torch that is there."""
     folder = tmp_path_factory.mktemp('wheel')
-    run(*PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w', folder, sdist, cwd=folder)
+    run(*PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w', folder, sdist, cwd=folder, timeout=LONG)
     return next(folder.glob('*.whl'))
 
 
@@ -135,7 +136,7 @@ def test_fast_tests_pass_with_the_wheel(site, sdist, tmp_path):
     (source / 'mmcontnet').symlink_to(site / 'mmcontnet')  # Where the tests look for it.
     tests = [f'tests/{folder}' for folder in ('datasets', 'evaluation', 'models', 'ops', 'weights')]
     command = [sys.executable, '-m', 'pytest', '-q', '-n', 0, '-m', 'not slow and not e2e', *tests]
-    output = run(*command, cwd=source, timeout=1200, PYTHONPATH='')
+    output = run(*command, cwd=source, timeout=LONG, PYTHONPATH='')
     assert ' passed' in output and 'failed' not in output
 
 
@@ -146,7 +147,7 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
     run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
     constraints = ROOT / f'constraints/{stack}.txt'
     install = [python, '-m', 'pip', '--quiet', 'install', '-c', constraints, f'{wheel}[{stack}]']
-    run(*install, cwd=tmp_path, timeout=1200)
+    run(*install, cwd=tmp_path, timeout=LONG)
     plain, own = readme_example('import torch'), readme_example('custom_imports')
     (tmp_path / 'my.py').write_text(own)
     build = "cfg = Config.fromfile('my.py'); cfg.model.backbone.pop('_delete_'); MODELS.build(cfg.model.backbone)"
