@@ -9,7 +9,7 @@ from torch import nn
 try:
     from mmcv.cnn import build_norm_layer
 except ImportError:
-    build_norm_layer = None
+    build_norm_layer: Any = None  # type: ignore[no-redef]
 # What configs can name where mmcv, which knows more, is not installed.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm)
 
@@ -23,7 +23,7 @@ def build_norm(norm_cfg: Dict[str, Any], channels: int) -> nn.Module:
     try:
         with torch.device('cpu'), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings('error', "input's size")  # All that IN3d has to say of maps.
-            trial = _build(norm_cfg, channels).eval()
+            trial: Any = _build(norm_cfg, channels).eval()
             finite = trial(torch.zeros(1, channels, 2, 2)).isfinite().all()
         momentum = getattr(trial, 'momentum', None)
         if not finite or not 0 < trial.eps < float('inf') or not (momentum is None or 0 <= momentum <= 1):

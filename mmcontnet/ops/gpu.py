@@ -1,8 +1,7 @@
 """The functions of this package by Triton kernels, on GPUs for which Triton is installed."""
 
 from functools import lru_cache
-from types import ModuleType
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ MAX_CHANNELS = 128  # Of a head, and of an MLP: above, torch's matrix products a
 
 
 @lru_cache(maxsize=None)
-def _kernels() -> Optional[ModuleType]:
+def _kernels() -> Any:
     """The kernels; None where Triton is not installed. The first call imports Triton, which takes a second."""
     try:
         from . import kernels
@@ -125,7 +124,7 @@ def sum_tiles(x: Tensor, size: int) -> Tensor:
 
 
 def linear_gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, wanted: Tuple[bool, bool, bool]
+    grad: Tensor, x: Tensor, weight: Tensor, wanted: Sequence[bool]
 ) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
     """The gradients of maps (B, H, W, C), weight and bias of a linear layer that are wanted."""
     rows = grad.reshape(-1, grad.shape[-1])

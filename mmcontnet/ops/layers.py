@@ -54,7 +54,8 @@ class LinearFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         """The gradients of maps, weight and bias."""
-        return gpu.linear_gradients(grad, *ctx.saved_tensors, ctx.needs_input_grad)
+        x, weight = ctx.saved_tensors
+        return gpu.linear_gradients(grad, x, weight, ctx.needs_input_grad)
 
 
 def linear_as_convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:

@@ -10,7 +10,12 @@ from .target import is_inference
 
 
 def attend(
-    forward: Callable, backward: Callable, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    qkv: Tensor,
+    heads: int,
+    patch_size: int,
+    bias: Optional[Tensor],
 ) -> Tensor:
     """:func:`~mmcontnet.ops.patch_attention` without dropout.
 
@@ -34,8 +39,8 @@ class RecomputedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        forward: Callable,
-        backward: Callable,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
         qkv: Tensor,
         heads: int,
         patch_size: int,

@@ -5,7 +5,7 @@ with a running softmax. The backward pass keeps nothing but queries, keys and va
 softmax again and the gradients of the queries, its second one those of keys and values.
 """
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import triton
@@ -233,7 +233,7 @@ def backward(
     return grad_qkv, grad_bias if bias is None else grad_bias.to(bias.dtype)
 
 
-def _describe(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[tuple, tuple, tuple]:
+def _describe(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tuple[Any, ...], ...]:
     """Grid, sizes and constants of the kernels."""
     batch, height, width, channels = qkv.shape
     dim = channels // (3 * heads)

@@ -4,7 +4,7 @@ Triton looks at all arguments at each launch to find the right compiled kernel, 
 run. Here that is done once for all tensors of the same types.
 """
 
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 import triton
@@ -22,10 +22,10 @@ class Kernel:
         options (dict): Options of its compilation, such as ``num_warps``.
     """
 
-    def __init__(self, function: Callable, **options: Any) -> None:
+    def __init__(self, function: Any, **options: Any) -> None:
         self.function = function
         self.options = options
-        self.compiled: Dict[tuple, Any] = {}
+        self.compiled: Dict[Tuple[Any, ...], Any] = {}
 
     def __call__(self, grid: Sequence[int], arguments: Tuple[Any, ...], constants: Tuple[Any, ...]) -> None:
         """Launches as many programs as ``grid`` says, along three axes, on the device of the first argument."""
