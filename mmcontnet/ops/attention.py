@@ -124,7 +124,7 @@ def _shape(qkv: Tensor, *args: Any) -> Tensor:
 def _backward_shapes(
     grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
 ) -> Tuple[Tensor, Tensor]:
-    return qkv.new_empty(qkv.shape), qkv.new_empty(0 if bias is None else bias.shape)
+    return qkv.new_empty(qkv.shape), qkv.new_empty(0) if bias is None else bias.new_empty(bias.shape)
 
 
 def _save(ctx: Any, inputs: Tuple[Any, ...], output: Tensor) -> None:

@@ -1,5 +1,6 @@
 """The functions of this package by Triton kernels, on GPUs for which Triton is installed."""
 
+import warnings
 from functools import lru_cache
 from typing import Any, Optional, Sequence, Tuple
 
@@ -12,15 +13,22 @@ from .recomputed import attend
 from .target import is_inference
 
 HALVES = (torch.bfloat16, torch.float16)
-MAX_CHANNELS = 128  # Of a head, and of an MLP: above, torch's matrix products are faster.
+MAX_HEAD = 64  # Channels: what a program keeps of its patch must fit the shared memory of small GPUs.
+MAX_MLP = 128  # Channels: above, torch's matrix products are faster.
 
 
 @lru_cache(maxsize=None)
 def _kernels() -> Any:
-    """The kernels; None where Triton is not installed. The first call imports Triton, which takes a second."""
+    """The kernels; None where Triton is not installed or cannot work. The first call takes a second."""
     try:
+        from triton.runtime import driver
+
+        driver.active.get_current_device()  # Builds Triton's own helper, for which it needs a C compiler.
         from . import kernels
     except ImportError:
+        return None
+    except Exception as error:  # Triton, compilers and drivers raise anything.
+        warnings.warn(f'Triton does not work here, so torch computes attention, which takes longer: {error}')
         return None
     return kernels
 
@@ -33,7 +41,7 @@ def _has_tensor_cores(device: torch.device) -> bool:
 
 def takes(x: Tensor) -> bool:
     """Whether there are kernels for ``x``."""
-    known = x.is_cuda and (x.dtype in HALVES or x.dtype == torch.float32)
+    known = type(x) is Tensor and x.is_cuda and (x.dtype in HALVES or x.dtype == torch.float32)
     return known and _has_tensor_cores(x.device) and _kernels() is not None
 
 
@@ -41,12 +49,12 @@ def takes_attention(qkv: Tensor, heads: int, bias: Optional[Tensor] = None) -> b
     """Whether :func:`attention_by_triton` supports the arguments."""
     # The gradients of a bias are added up in the order in which patches happen to come.
     ordered = bias is None or not torch.are_deterministic_algorithms_enabled()
-    return takes(qkv) and qkv.shape[3] // (3 * heads) <= MAX_CHANNELS and ordered
+    return takes(qkv) and qkv.shape[3] // (3 * heads) <= MAX_HEAD and ordered
 
 
 def takes_mlp(x: Tensor) -> bool:
     """Whether :func:`mlp` supports the maps."""
-    return takes(x) and x.dtype in HALVES and x.shape[3] <= MAX_CHANNELS
+    return takes(x) and x.dtype in HALVES and x.shape[3] <= MAX_MLP
 
 
 def attention_by_triton(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
@@ -55,19 +63,22 @@ def attention_by_triton(qkv: Tensor, heads: int, patch_size: int, bias: Optional
     return attend(_kernels().attention.forward, attention_backward, qkv.contiguous(), heads, patch_size, bias)
 
 
-def attention_backward(grad: Tensor, qkv: Tensor, *arguments: Any) -> Tuple[Tensor, Tensor]:
+def attention_backward(
+    grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None
+) -> Tuple[Tensor, Tensor]:
     """The gradients of ``qkv`` and ``bias``; an empty tensor where there is no bias."""
-    return _kernels().attention.backward(grad.contiguous(), qkv.contiguous(), *arguments)
+    bias = None if bias is None else bias.contiguous()
+    return _kernels().attention.backward(grad.contiguous(), qkv.contiguous(), heads, patch_size, bias)
 
 
 def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
     """:func:`~mmcontnet.ops.mlp` in inference, without dropout."""
-    return _kernels().mlp.forward(x.contiguous(), weight1, bias1, weight2, bias2)
+    return _kernels().mlp.forward(*(tensor.contiguous() for tensor in (x, weight1, bias1, weight2, bias2)))
 
 
 def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """:func:`~mmcontnet.ops.add_layer_norm`."""
-    x, y = x.contiguous(), y.contiguous()
+    x, y, weight, bias = (tensor.contiguous() for tensor in (x, y, weight, bias))
     if is_inference():
         return _kernels().norm.forward(x, y, weight, bias, eps, keep=False)[0]
     return AddLayerNorm.apply(x, y, weight, bias, eps)

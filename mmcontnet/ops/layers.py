@@ -86,8 +86,10 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
             return _mlp_on_cpu(*autocast(x, *weights))
         if where is Target.CPU_COMPILER:
             return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
-        if where is Target.GPU and gpu.takes_mlp(autocast(x)[0]):
-            return gpu.mlp(*autocast(x, *weights))
+        if where is Target.GPU:
+            x = autocast(x)[0]
+            if gpu.takes_mlp(x):
+                return gpu.mlp(*autocast(x, *weights))
     elif not dropout and where in (Target.CPU, Target.GPU):
         return MLPFunction.apply(*autocast(x, *weights))
     return reference_mlp(x, *weights, dropout)

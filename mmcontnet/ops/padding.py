@@ -18,8 +18,7 @@ def padded_attention(
     exporting = target(qkv) is Target.EXPORT
     # Under torch's simulations, as of memory, tensors are of classes of their own, and tables are not for keeping.
     # Neither are those that belong to the memory of a CUDA graph.
-    capturing = qkv.is_cuda and torch.cuda.is_current_stream_capturing()
-    keep = type(qkv) is Tensor and not exporting and not capturing
+    keep = not exporting and type(qkv) is Tensor and not (qkv.is_cuda and torch.cuda.is_current_stream_capturing())
     tables = _cached_padding_tables if keep else _padding_tables
     pixels, missing, places = tables(height, width, patch_size, qkv.device)
     patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)

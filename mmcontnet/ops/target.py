@@ -26,8 +26,10 @@ class Target(Enum):
     GPU_COMPILER  operator            operator     torch's           torch's          torch's         no
     CPU           C++, or rectangles  torch's      as a convolution  GELU in C++      C++ (inf.)      inference
     META          operator            torch's      torch's           torch's          torch's         no
-    GPU           Triton, or padded   torch's      torch's           torch's          Triton          no
+    GPU           Triton, or padded   torch's      torch's (*)       Triton (inf.)*   Triton          no
     ============  ==================  ===========  ================  ===============  ==============  =========
+
+    (*) In training with a backward pass of this package.
 
     An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """

@@ -30,8 +30,43 @@ MAPS = [
 
 
 def largest(*pairs):
-    """The largest difference of several pairs of tensors."""
-    return max((float((x.double() - y.double()).detach().abs().max()) if x.numel() else 0.0) for x, y in pairs)
+    """The largest difference of several pairs of tensors; NaN where there is one."""
+    differences = [(x.double() - y.double()).detach().abs().flatten() for x, y in pairs]
+    return float(torch.cat([*differences, torch.zeros(1)]).max())
+
+
+def use_kernels():
+    """Lets the functions for GPUs take tensors on a CPU."""
+    gpu.takes = lambda x: x.dtype != torch.float64
+    gpu._kernels = lambda: kernels
+
+
+def operator_errors():
+    """The functions that the compiler's operators run on a GPU, with tensors that are not contiguous."""
+    use_kernels()
+    qkv = torch.randn(2, 3 * 32, 9, 8, requires_grad=True)
+    bias = torch.randn(49, 49, 2, requires_grad=True)
+    arguments = qkv.permute(0, 2, 3, 1), 2, 7, bias.permute(2, 0, 1)
+    out = reference_attention(*arguments)
+    grad = torch.randn(2, 32, 9, 8).permute(0, 2, 3, 1)
+    expected = torch.autograd.grad(out, (arguments[0], arguments[3]), grad)
+    with torch.no_grad():
+        found = attention._attention_on_gpu(*arguments)
+        gradients = attention._backward_on_gpu(grad, *arguments)
+    weights = [
+        torch.randn(16, 20).half().mT,
+        torch.randn(20).half(),
+        torch.randn(20, 16).half().mT,
+        torch.randn(16).half(),
+    ]
+    x = torch.randn(1, 3, 4, 16).half()
+    exact = layers.reference_mlp(x.double(), *(weight.double() for weight in weights))
+    with torch.no_grad():
+        relative = (gpu.mlp(x, *weights) - exact) / exact.abs().max()
+    return {
+        'attention': largest((found, out), *zip(gradients, expected)),
+        'MLP / 100': float(relative.abs().max()) / 100,
+    }
 
 
 def attention_errors(dtype):
@@ -84,7 +119,7 @@ def row_errors():
 
 def network_errors():
     """Maps and gradients of whole networks that take the forms of a GPU, against the same in float64."""
-    gpu.takes = lambda x: x.dtype != torch.float64
+    use_kernels()
     for module in (attention, layers, norm, position):
         module.target = lambda x: Target.GPU
     errors = {}
@@ -110,6 +145,7 @@ def network_errors():
 PARTS = {
     'attention-float32': lambda: attention_errors(torch.float32),
     'attention-float16': lambda: attention_errors(torch.float16),
+    'operators': operator_errors,
     'rows': row_errors,
     'network': network_errors,
 }

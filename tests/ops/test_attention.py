@@ -125,3 +125,16 @@ def test_tables_of_a_simulation_are_not_kept():
         padded_attention(torch.empty(1, 19, 27, 48), 2, 7)
     qkv, _ = inputs(1, (19, 27), 2, 7, False)
     torch.testing.assert_close(padded_attention(qkv, 2, 7), reference_attention(qkv, 2, 7))
+
+
+@pytest.mark.parametrize('bias_dtype', [None, torch.float32, torch.bfloat16])
+def test_backward_operator_announces_what_it_returns(bias_dtype):
+    """The compiler reads memory by these types; under autocast a bias is of another than queries, keys and values."""
+    qkv = torch.randn(1, 7, 7, 3 * 8, dtype=torch.bfloat16)
+    bias = None if bias_dtype is None else torch.randn(1, 49, 49, dtype=bias_dtype)
+    arguments = torch.randn(1, 7, 7, 8, dtype=torch.bfloat16), qkv, 1, 7, bias
+    found = torch.ops.mmcontnet.patch_attention_backward(*arguments)
+    with FakeTensorMode() as mode:
+        fakes = [mode.from_tensor(x) if isinstance(x, torch.Tensor) else x for x in arguments]
+        announced = torch.ops.mmcontnet.patch_attention_backward(*fakes)
+    assert [(x.shape, x.dtype) for x in found] == [(x.shape, x.dtype) for x in announced]

@@ -58,7 +58,7 @@ def _logits(
 
 @Kernel
 @triton.jit(do_not_specialize=['heads', 'height', 'width'])
-def _forward(
+def attention_forward(
     qkv,
     bias,
     out,
@@ -73,6 +73,7 @@ def _forward(
     BIAS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
+    """Attention of some queries of a patch."""
     patch, head = tl.program_id(0), tl.program_id(1)
     channels, first = heads * DIM, head * DIM
     queries = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
@@ -98,7 +99,7 @@ def _forward(
 
 @Kernel
 @triton.jit(do_not_specialize=['heads', 'height', 'width'])
-def _backward_queries(
+def attention_backward_queries(
     grad,
     qkv,
     bias,
@@ -164,7 +165,7 @@ def _backward_queries(
 
 @Kernel
 @triton.jit(do_not_specialize=['heads', 'height', 'width'])
-def _backward_keys(
+def attention_backward_keys(
     grad,
     qkv,
     bias,
@@ -212,8 +213,8 @@ def forward(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = N
     """:func:`~mmcontnet.ops.patch_attention` without dropout."""
     out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
     if out.numel():
-        grid, sizes, constants = _describe(qkv, heads, patch_size, bias)
-        _forward(grid, (qkv, bias, out, *sizes), constants)
+        grid, sizes, constants = _plan(qkv, heads, patch_size, bias)
+        attention_forward(grid, (qkv, bias, out, *sizes), constants)
     return out
 
 
@@ -224,21 +225,21 @@ def backward(
     grad_qkv = torch.empty_like(qkv)
     grad_bias = qkv.new_zeros(0 if bias is None else bias.shape, dtype=torch.float32)
     if qkv.numel():
-        grid, sizes, constants = _describe(qkv, heads, patch_size, bias)
+        grid, sizes, constants = _plan(qkv, heads, patch_size, bias)
         block = constants[3]
         normalizers, means = qkv.new_empty(2, *grid, block, dtype=torch.float32).unbind()
         inputs = (grad, qkv, bias, grad_qkv)
-        _backward_queries(grid, (*inputs, grad_bias, normalizers, means, *sizes), constants)
-        _backward_keys(grid, (*inputs, normalizers, means, *sizes), constants)
-    return grad_qkv, grad_bias if bias is None else grad_bias.to(bias.dtype)
+        attention_backward_queries(grid, (*inputs, grad_bias, normalizers, means, *sizes), constants)
+        attention_backward_keys(grid, (*inputs, normalizers, means, *sizes), constants)
+    return grad_qkv, grad_bias.to(qkv.dtype if bias is None else bias.dtype)
 
 
-def _describe(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tuple[Any, ...], ...]:
+def _plan(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> Tuple[Tuple[Any, ...], ...]:
     """Grid, sizes and constants of the kernels."""
     batch, height, width, channels = qkv.shape
     dim = channels // (3 * heads)
     block = 32 if qkv.dtype == torch.float32 else 64  # Tokens that a program takes at a time.
-    exact = qkv.dtype == torch.float32 and torch.get_float32_matmul_precision() == 'highest'
+    exact = qkv.dtype == torch.float32 and not _allows_tf32()
     patches = batch * -(-height // patch_size) * -(-width // patch_size)
     return (
         (patches, heads, -(-(patch_size**2) // block)),
@@ -252,3 +253,10 @@ def _describe(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) 
             'ieee' if exact else 'tf32',
         ),
     )
+
+
+def _allows_tf32() -> bool:
+    """Whether products of float32 may be rounded to TF32."""
+    matmul = torch.backends.cuda.matmul
+    # Since torch 2.9 there are two ways to say so, and asking in the older one fails where the newer was used.
+    return matmul.fp32_precision == 'tf32' if hasattr(matmul, 'fp32_precision') else matmul.allow_tf32

@@ -10,7 +10,7 @@ import torch
 import triton
 from torch import Tensor
 
-# Before, compiled kernels took other arguments.
+# Before Triton 3.3, compiled kernels took no constants.
 TAKES_CONSTANTS = tuple(map(int, triton.__version__.split('.')[:2])) >= (3, 3)
 
 
@@ -19,12 +19,10 @@ class Kernel:
 
     Args:
         function (Callable): What ``triton.jit`` returns.
-        options (dict): Options of its compilation, such as ``num_warps``.
     """
 
-    def __init__(self, function: Any, **options: Any) -> None:
+    def __init__(self, function: Any) -> None:
         self.function = function
-        self.options = options
         self.compiled: Dict[Tuple[Any, ...], Any] = {}
 
     def __call__(self, grid: Sequence[int], arguments: Tuple[Any, ...], constants: Tuple[Any, ...]) -> None:
@@ -33,17 +31,17 @@ class Kernel:
         if device.type == 'cuda' and device.index != torch.cuda.current_device():
             with torch.cuda.device(device):
                 return self(grid, arguments, constants)
-        key = (device, *constants, *map(_describe, arguments))
+        key = (device, *constants, *map(_signature, arguments))
         compiled = self.compiled.get(key)
         if compiled is not None:
             compiled[grid](*arguments, *constants)
             return
-        compiled = self.function[grid](*arguments, *constants, **self.options)
+        compiled = self.function[grid](*arguments, *constants)
         if TAKES_CONSTANTS and compiled is not None:  # Triton's interpreter compiles nothing.
             self.compiled[key] = compiled
 
 
-def _describe(argument: Any) -> Optional[Tuple[torch.dtype, bool]]:
+def _signature(argument: Any) -> Optional[Tuple[torch.dtype, bool]]:
     """What Triton compiles differently: the type of a tensor, and whether its address divides by 16."""
     if isinstance(argument, Tensor):
         return argument.dtype, argument.data_ptr() % 16 == 0

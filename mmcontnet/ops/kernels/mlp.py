@@ -13,7 +13,7 @@ STEP = 64  # Units between the layers that it takes at a time.
 
 @Kernel
 @triton.jit(do_not_specialize=['count'])
-def _forward(
+def mlp_forward(
     x,
     weight1,
     bias1,
@@ -27,6 +27,7 @@ def _forward(
     ROWS: tl.constexpr,
     STEP: tl.constexpr,
 ):
+    """The layers for some tokens."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, COLUMNS)
     inside = columns < CHANNELS
@@ -56,5 +57,5 @@ def forward(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: T
     if count:
         constants = (channels, max(16, triton.next_power_of_2(channels)), width, ROWS, STEP)
         grid = (-(-count // ROWS), 1, 1)
-        _forward(grid, (x, weight1, bias1, weight2, bias2, out, count), constants)
+        mlp_forward(grid, (x, weight1, bias1, weight2, bias2, out, count), constants)
     return out

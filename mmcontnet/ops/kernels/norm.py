@@ -15,7 +15,7 @@ TILE = 4096  # Numbers that a program takes at a time.
 
 @Kernel
 @triton.jit(do_not_specialize=['count'])
-def _forward(
+def norm_forward(
     x,
     y,
     weight,
@@ -29,6 +29,7 @@ def _forward(
     ROWS: tl.constexpr,
     KEEP: tl.constexpr,
 ):
+    """Sum and norm of some rows; the sum, too, where it is to be kept."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, COLUMNS)
     inside = columns < CHANNELS
@@ -50,7 +51,7 @@ def _forward(
 
 @Kernel
 @triton.jit(do_not_specialize=['count'])
-def _backward(
+def norm_backward(
     grad,
     total,
     weight,
@@ -95,21 +96,21 @@ def forward(
     """The normalized sum of ``x`` and ``y``, contiguous both, in the type of ``y``; the sum, if it is to be kept."""
     out = torch.empty_like(y)
     total = torch.empty_like(y) if keep else None
-    count, constants = _describe(y)
+    count, constants = _plan(y)
     if count:
         grid = (-(-count // constants[-1]), 1, 1)
-        _forward(grid, (x, y, weight, bias, out, total, count, eps), (*constants, keep))
+        norm_forward(grid, (x, y, weight, bias, out, total, count, eps), (*constants, keep))
     return out, total
 
 
 def backward(grad: Tensor, total: Tensor, weight: Tensor, eps: float) -> Tuple[Tensor, Tensor, Tensor]:
     """The gradients of the sum, of weight and of bias."""
     grad_total = torch.empty_like(total)
-    count, constants = _describe(total)
+    count, constants = _plan(total)
     programs = min(-(-count // constants[-1]), 4 * _processors(total.device))
-    partial = torch.empty(programs, 2, total.shape[-1], device=total.device)
+    partial = torch.empty(programs, 2, total.shape[-1], dtype=torch.float32, device=total.device)
     if count:
-        _backward((programs, 1, 1), (grad, total, weight, grad_total, partial, count, eps), constants)
+        norm_backward((programs, 1, 1), (grad, total, weight, grad_total, partial, count, eps), constants)
     grad_weight, grad_bias = partial.sum(0).to(weight.dtype).unbind()
     return grad_total, grad_weight, grad_bias
 
@@ -119,7 +120,7 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 2
 
 
-def _describe(x: Tensor) -> Tuple[int, Tuple[int, int, int]]:
+def _plan(x: Tensor) -> Tuple[int, Tuple[int, int, int]]:
     """The number of rows, and the kernels' constants."""
     channels = x.shape[-1]
     columns = triton.next_power_of_2(channels)

@@ -12,7 +12,7 @@ TILE = 4096  # Numbers that a program takes at a time.
 
 @Kernel
 @triton.jit(do_not_specialize=['count', 'height', 'width'])
-def _forward(
+def position_forward(
     x,
     patch,
     out,
@@ -24,6 +24,7 @@ def _forward(
     COLUMNS: tl.constexpr,
     ROWS: tl.constexpr,
 ):
+    """The sum for some pixels."""
     pixels = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     places = pixels // width % height % SIZE * SIZE + pixels % width % SIZE
     columns = tl.arange(0, COLUMNS)
@@ -41,5 +42,5 @@ def forward(x: Tensor, patch: Tensor) -> Tensor:
     if count:
         columns = triton.next_power_of_2(channels)
         constants = (patch.shape[0], channels, columns, max(1, TILE // columns))
-        _forward((-(-count // constants[-1]), 1, 1), (x, patch, out, count, height, width), constants)
+        position_forward((-(-count // constants[-1]), 1, 1), (x, patch, out, count, height, width), constants)
     return out
