@@ -102,7 +102,12 @@ def test_seed_decides():
 @pytest.mark.parametrize('name', ['mask_rcnn_contm_cityscapes', 'pspnet_contm_cityscapes'])
 def test_configs_find_their_data(folder, name, monkeypatch):
     monkeypatch.chdir(folder)
-    assert check_config(Config.fromfile(ROOT / f'configs/{name}.py'), workers=1) == []
+    findings = check_config(Config.fromfile(ROOT / f'configs/{name}.py'), workers=1)
+    # Few pictures show few classes, and the instances are counted from 0, as by mmdet's converter.
+    assert {(finding.kind.split(':')[0], finding.harmless) for finding in findings} <= {
+        ('Class is in no label map', True),
+        ('Annotation has the id 0', True),
+    }
 
 
 def test_map_of_the_metric_is_missed(folder, monkeypatch):
@@ -113,7 +118,7 @@ def test_map_of_the_metric_is_missed(folder, monkeypatch):
         findings = check_config(Config.fromfile(ROOT / 'configs/mask_rcnn_contm_cityscapes.py'), workers=1)
     finally:
         (folder / 'away.png').rename(path)
-    assert [tuple(finding) for finding in findings] == [('Image is missing', str(path), False)]
+    assert [tuple(finding) for finding in findings if not finding.harmless] == [('Image is missing', str(path), False)]
 
 
 def test_metric_of_cityscapes_finds_the_instances(root, tmp_path):

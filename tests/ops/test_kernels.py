@@ -12,6 +12,7 @@ import torch
 TOLERANCES = {'attention-float32': 1e-5, 'attention-float16': 5e-3, 'operators': 5e-5, 'rows': 5e-3, 'network': 2e-5}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec('triton') is None, reason='Triton has no build for this platform')
 @pytest.mark.parametrize('part', TOLERANCES)
 def test_kernels(part):
