@@ -12,13 +12,13 @@ def render_report(report: Dict[str, Any]) -> str:
         report (dict): What ``tools/gpu_report.py`` writes.
     """
     parts = [f'{report["device"]}, torch {report["torch"]}.', _equality(report['equality'])]
-    if 'synchronization' in report:
-        waits = report['synchronization']
-        parts.append(
-            f'Synchronizations: {waits["inference"]} in inference, {waits["training"]} in training. A CUDA '
-            f"graph's maps against the network's: {waits['graph']}."
-        )
+    parts += [
+        f'Synchronizations with {position} positions: {waits["inference"]} in inference, {waits["training"]} in '
+        f"training. A CUDA graph's maps against the network's: {waits['graph']}."
+        for position, waits in report.get('synchronization', {}).items()
+    ]
     parts += [_times(report['times']), _attention(report['attention'])]
+    parts += [f'Failed: {failure}' for failure in report['failures']]
     return '\n\n'.join(parts)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 try:
     from mmcv.cnn import build_norm_layer
-except ImportError:
+except ModuleNotFoundError:
     build_norm_layer: Any = None  # type: ignore[no-redef]
 # What configs can name where mmcv, which knows more, is not installed.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm)

@@ -1,4 +1,4 @@
-"""Chooses how a function is computed: the one place that asks torch for device, grad mode, compiler and exporter."""
+"""Tells how a function is computed, by device, grad mode, compiler and exporter; forms say what they support."""
 
 from enum import Enum, auto
 from typing import Any, Optional, Tuple
