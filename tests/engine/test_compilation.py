@@ -33,6 +33,20 @@ def test_compiled_training_has_the_gradients_of_eager(position):
 
 
 @pytest.mark.slow
+def test_compiled_training_in_bfloat16():
+    """The gradients of relative positions, which stay float32, under autocast."""
+    encoder = Encoder(32, 7, 2, 48, 0.0, 'relative', True, False)
+    compiled = copy.deepcopy(encoder)
+    compiled.compile(dynamic=True)
+    x, weights = torch.randn(2, 2, 9, 15, 32).unbind()
+    for model in (encoder, compiled):
+        with torch.autocast('cpu', torch.bfloat16):
+            (model(x) * weights).sum().backward()
+    expected, found = (model.position.table.grad for model in (encoder, compiled))
+    assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.slow
 def test_compiled_training_with_dropout(monkeypatch):
     """As ConT-B has it; with torch's own random numbers the gradients are those of eager training."""
     monkeypatch.setattr('torch._inductor.config.fallback_random', True)
@@ -59,17 +73,3 @@ def test_hook_compiles_before_training(tiny):
     model = ConTNet(**tiny)
     CompileHook().before_train(SimpleNamespace(model=model))
     assert all(module._compiled_call_impl is not None for module in model.modules() if isinstance(module, Encoder))
-
-
-@pytest.mark.slow
-def test_compiled_training_in_bfloat16():
-    """The gradients of relative positions, which stay float32, under autocast."""
-    encoder = Encoder(32, 7, 2, 48, 0.0, 'relative', True, False)
-    compiled = copy.deepcopy(encoder)
-    compiled.compile(dynamic=True)
-    x, weights = torch.randn(2, 2, 9, 15, 32).unbind()
-    for model in (encoder, compiled):
-        with torch.autocast('cpu', torch.bfloat16):
-            (model(x) * weights).sum().backward()
-    expected, found = (model.position.table.grad for model in (encoder, compiled))
-    assert (found - expected).norm() < 0.05 * expected.norm()
