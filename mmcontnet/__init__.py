@@ -6,7 +6,7 @@ from typing import Any
 
 from .stacks import check_requirements, list_missing
 
-if not list_missing():  # mmcontnet.deploy runs without them.
+if not list_missing():  # Otherwise who asks for ConTNet is told what to install.
     check_requirements()
 
     from .base_configs import register_base_configs, register_distributions

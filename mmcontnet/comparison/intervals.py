@@ -26,7 +26,7 @@ def paired_interval(first: Sequence[float], other: Sequence[float]) -> Interval:
     mean = float(np.mean(np.subtract(first, other)))
     if len(first) < 2:
         return Interval(mean)
-    if np.ptp(np.subtract(first, other)) == 0:  # To which scipy gives NaN.
+    if np.ptp(np.subtract(first, other)) == 0:  # For which scipy returns NaN.
         return Interval(mean, mean, mean)
     return Interval(mean, *map(float, stats.ttest_rel(first, other).confidence_interval(CONFIDENCE)))
 

@@ -17,11 +17,11 @@ from .runs import Run
 
 PICTURES = 5
 SCOPE = (
-    'The interval over seeds speaks of training anew with this recipe on these data; the interval over images of one '
-    'training, tested on other images of their kind. Neither speaks of other recipes or data.'
+    'The interval over seeds is about training again with this recipe on this data, the interval over images about '
+    'testing one training on other images of the same kind. Neither says anything about other recipes or data.'
 )
 
-PICTURE_NOTE = 'Of seed 0. Of detectors and segmentors, the left half of each picture is the ground truth.'
+PICTURE_NOTE = 'Predictions of seed 0. For detectors and segmentors, the left half of each picture is the ground truth.'
 
 
 class Model(NamedTuple):
@@ -133,7 +133,7 @@ def conclude(first: Model, other: Model, metric: str) -> str:
             f'{lead.high:.1f}, includes 0 ({setting})'
         )
     spread = over_images(ahead, behind, metric)
-    return f'{text}; of seed 0 it is {_format(spread)} over images.' if spread else f'{text}.'
+    return f'{text}; for seed 0 it is {_format(spread)} over images.' if spread else f'{text}.'
 
 
 def over_images(first: Model, other: Model, metric: str) -> Optional[Interval]:

@@ -1,14 +1,15 @@
 """Norms between the convolutions, by config."""
 
 import warnings
+from importlib.util import find_spec
 from typing import Any, Dict
 
 import torch
 from torch import nn
 
-try:
+if find_spec('mmcv'):
     from mmcv.cnn import build_norm_layer
-except ModuleNotFoundError:
+else:
     build_norm_layer: Any = None  # type: ignore[no-redef]
 # What configs can name where mmcv, which knows more, is not installed.
 NORMS = dict(BN=nn.BatchNorm2d, BN2d=nn.BatchNorm2d, SyncBN=nn.SyncBatchNorm, GN=nn.GroupNorm)

@@ -90,7 +90,7 @@ class AddLayerNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Adds and normalizes."""
-        out, total = _kernels().norm.forward(x, y, weight, bias, eps, keep=True)
+        out, total = _kernels().norm.forward(x, y, weight, bias, eps, keep=any(ctx.needs_input_grad))
         ctx.eps, ctx.dtype = eps, x.dtype
         ctx.save_for_backward(total, weight)
         return out

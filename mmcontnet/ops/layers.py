@@ -156,6 +156,8 @@ def _linear_backward(
     grad: Tensor, x: Tensor, weight: Tensor, wanted: Sequence[bool]
 ) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
     """The gradients of maps, weight and bias that are wanted."""
+    if not x.is_cpu:
+        return gpu.linear_gradients(grad, x, weight, wanted)
     if not x.numel():  # which oneDNN does not take
         zeros = [torch.zeros_like(y) if want else None for y, want in zip((x, weight, weight[:, 0]), wanted)]
         return zeros[0], zeros[1], zeros[2]
@@ -232,12 +234,11 @@ class MLPFunction(torch.autograd.Function):
         x, hidden, weight1, weight2 = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         first = any(wanted[:3])
-        gradients = _linear_backward if x.is_cpu else gpu.linear_gradients
-        grad_hidden, *second = gradients(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
+        grad_hidden, *second = _linear_backward(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
         if grad_hidden is None:
             return None, None, None, *second
         grad_hidden = _gelu_backward_(grad_hidden, hidden)
-        return *gradients(grad_hidden, x, weight1, wanted[:3]), *second
+        return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second
 
 
 def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwargs: Any) -> int:

@@ -1,4 +1,4 @@
-"""Tells how a function is computed, by device, grad mode, compiler and exporter; forms say what they support."""
+"""Chooses how a function is computed, by device, grad mode, compiler and exporter; a form says what it supports."""
 
 from enum import Enum, auto
 from typing import Any, Optional, Tuple

@@ -38,7 +38,7 @@ def make(tmp_path):
 def test_lead_with_interval(make):
     text = conclude(make('a', [0.30, 0.31, 0.32]), make('b', [0.33, 0.35, 0.37]), AP)
     assert text.startswith(
-        'b is ahead of a by 4.0 box AP, 95% interval 1.5 to 6.5 (3 seeds, 3 images); of seed 0 it is '
+        'b is ahead of a by 4.0 box AP, 95% interval 1.5 to 6.5 (3 seeds, 3 images); for seed 0 it is '
     )
 
 
@@ -52,7 +52,7 @@ def test_one_seed_has_an_interval_over_images_alone(make):
     text = conclude(make('a', [0.9], images=(0.9, 0.9, 0.9)), make('b', [0.4], images=(0.4, 0.4, 0.4)), AP)
     assert text == (
         'a is ahead of b by 50.0 box AP (1 seed, 3 images), but one seed does not tell whether it would be with '
-        'another; of seed 0 it is +50.0 (+50.0 to +50.0) over images.'
+        'another; for seed 0 it is +50.0 (+50.0 to +50.0) over images.'
     )
 
 

@@ -9,16 +9,10 @@ from torch import nn
 
 from mmcontnet.models import norm
 
-# Forbids the packages that the backbone does without.
+# In a process in which the packages that the backbone does without are not there.
 WITHOUT = """
 import sys
-
-class Forbidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'pycocotools', 'torchvision'):
-            raise ImportError(f'{name} is forbidden')
-
-sys.meta_path.insert(0, Forbidden())
+sys.modules.update(dict.fromkeys(['mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'pycocotools', 'torchvision']))
 import torch
 from mmcontnet import ConTNet
 

@@ -20,7 +20,7 @@ def test_kernels(part):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     errors = json.loads(done.stdout.splitlines()[-1])
-    assert len(errors) >= 2 and all(error <= TOLERANCES[part] for error in errors.values()), errors
+    assert errors and all(error <= TOLERANCES[part] for error in errors.values()), errors
 
 
 @pytest.mark.skipif(find_spec('triton') is None, reason='Triton has no build for this platform')
