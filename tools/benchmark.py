@@ -34,7 +34,7 @@ from mmcontnet import memory
 from mmcontnet.commands import about, command, command_parser, describe, output_file, positive_int
 from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
-from mmcontnet.evaluation.measuring import measure_memory, measure_time, name_device
+from mmcontnet.evaluation.measuring import measure_memory, measure_time, name_device, name_dtype
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
 from mmcontnet.ops import extension
@@ -68,7 +68,7 @@ class Mode(NamedTuple):
             device=name_device(self.device),
             torch=torch.__version__,
             **(on_cpu if self.device == 'cpu' else {}),
-            dtype=str(self.dtype).replace('torch.', ''),
+            dtype=name_dtype(self.dtype),
             layout='channels-last' if self.channels_last else 'channels-first',
             execution='compiled' if self.compile else 'eager',
             step='training (forward and backward)' if self.train else 'inference',
@@ -87,7 +87,7 @@ def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List
         Callable: Takes nothing and returns the outputs; leaves no gradients behind.
     """
     if isinstance(model, Baseline):
-        model.prepare(tuple(images.shape), **{**mode._asdict(), 'dtype': str(mode.dtype).replace('torch.', '')})
+        model.prepare(tuple(images.shape), **{**mode._asdict(), 'dtype': name_dtype(mode.dtype)})
         return lambda: [torch.tensor(0.0 if model.run() else math.nan)]
     forward = bind(model, images)
     if mode.compile:

@@ -35,6 +35,7 @@ from mmcontnet import ConTNet
 from mmcontnet.commands import command, command_parser, describe, output_file, positive_int
 from mmcontnet.engine.compilation import compile_encoders
 from mmcontnet.evaluation.gpu_tables import render_report
+from mmcontnet.evaluation.measuring import measure_memory, name_device, name_dtype
 from mmcontnet.fileio import whole_file
 from mmcontnet.models.arch import ARCHS
 from mmcontnet.ops import patch_attention
@@ -168,15 +169,6 @@ class Bench:
                 self.wait()
                 seconds[-1].append((time.perf_counter() - start) / STEPS)
         return np.array(seconds)
-
-    def peak(self, run: Callable[[], Any]) -> float:
-        """MiB that a run holds at most, beyond what was there before."""
-        if self.device != 'cuda':
-            return float('nan')
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
 
     def kernels(self, run: Callable[[], Any]) -> Dict[str, Tuple[float, int]]:
         """For each kernel of a run how many seconds it takes and how often it is launched."""
@@ -327,7 +319,7 @@ def time_models(bench: Bench, models: Dict[str, nn.Module], case: Case) -> List[
             ratio=float(np.median(seconds[:, index] / seconds[:, base])),
         )
         if case.execution == 'eager':
-            row['memory_mib'] = bench.peak(run)
+            row['memory_mib'] = measure_memory(run, bench.device) / 2**20
         if bench.device == 'cuda' and len(case.models) == 2 and case.execution != 'graph':
             kernels = bench.kernels(run)
             row['busy'] = sum(second for second, _ in kernels.values()) / row['seconds']
@@ -365,11 +357,6 @@ def time_attention(bench: Bench, shape: Sequence[int], heads: int, patch_size: i
     return row
 
 
-def name_dtype(dtype: torch.dtype) -> str:
-    """``'bfloat16'``."""
-    return str(dtype).replace('torch.', '')
-
-
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser(__doc__)
@@ -400,9 +387,7 @@ def main() -> None:
     bench = Bench(args.device, args.rounds)
     on_gpu = args.device == 'cuda'
     shapes = ((1, 3, 64, 64),) if args.quick else SHAPES
-    report = dict(
-        device=torch.cuda.get_device_name() if on_gpu else 'CPU', torch=torch.__version__, times=[], failures=[]
-    )
+    report = dict(device=name_device(args.device), torch=torch.__version__, times=[], failures=[])
     report['equality'] = check_equality(args.device, 'ti' if args.quick else 's')
     if on_gpu:
         positions = ('absolute', 'relative')

@@ -21,6 +21,11 @@ def name_device(device: str) -> str:
     return names[0] if names else platform.machine()
 
 
+def name_dtype(dtype: torch.dtype) -> str:
+    """The name of a type, such as ``'bfloat16'``."""
+    return str(dtype).replace('torch.', '')
+
+
 def measure_time(run: Callable[[], Any], device: str) -> float:
     """Seconds that a run takes on a device."""
     synchronize = getattr(torch, device).synchronize

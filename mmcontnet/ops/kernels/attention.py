@@ -36,6 +36,18 @@ def _load(maps, pixels, exists, stride, first, DIM: tl.constexpr, COLUMNS: tl.co
 
 
 @triton.jit
+def _load_keys(
+    qkv, patch, tokens, heads, head, height, width, SIZE: tl.constexpr, DIM: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """Keys and values of some tokens of a patch, and which of the tokens there are."""
+    pixels, exists = _pixels(patch, tokens, height, width, SIZE)
+    channels, first = heads * DIM, head * DIM
+    k = _load(qkv, pixels, exists, 3 * channels, channels + first, DIM, COLUMNS)
+    v = _load(qkv, pixels, exists, 3 * channels, 2 * channels + first, DIM, COLUMNS)
+    return k, v, exists
+
+
+@triton.jit
 def _store(maps, values, pixels, exists, stride, first, DIM: tl.constexpr, COLUMNS: tl.constexpr):
     columns = tl.arange(0, COLUMNS)
     mask = exists[:, None] & (columns < DIM)[None, :]
@@ -84,9 +96,7 @@ def attention_forward(
     result = tl.zeros([BLOCK, COLUMNS], tl.float32)
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
-        places, there = _pixels(patch, keys, height, width, SIZE)
-        k = _load(qkv, places, there, 3 * channels, channels + first, DIM, COLUMNS)
-        v = _load(qkv, places, there, 3 * channels, 2 * channels + first, DIM, COLUMNS)
+        k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
         logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
         # The first block holds a patch's first pixel, so the maximum is finite from there on.
         before, highest = highest, tl.maximum(highest, tl.max(logits, 1))
@@ -130,9 +140,7 @@ def attention_backward_queries(
     mean = tl.zeros([BLOCK], tl.float32)
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
-        places, there = _pixels(patch, keys, height, width, SIZE)
-        k = _load(qkv, places, there, 3 * channels, channels + first, DIM, COLUMNS)
-        v = _load(qkv, places, there, 3 * channels, 2 * channels + first, DIM, COLUMNS)
+        k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
         logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
         before, highest = highest, tl.maximum(highest, tl.max(logits, 1))
         shrink = tl.exp(before - highest)
@@ -148,9 +156,7 @@ def attention_backward_queries(
     grad_q = tl.zeros([BLOCK, COLUMNS], tl.float32)
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
-        places, there = _pixels(patch, keys, height, width, SIZE)
-        k = _load(qkv, places, there, 3 * channels, channels + first, DIM, COLUMNS)
-        v = _load(qkv, places, there, 3 * channels, 2 * channels + first, DIM, COLUMNS)
+        k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
         logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
         weights = tl.exp(logits - normalizer[:, None])
         grad_weights = tl.dot(grad_out, tl.trans(v), input_precision=PRECISION)
