@@ -13,7 +13,6 @@ try:
 
     describe('cpu_gelu', lambda x, out: None)
     describe('cpu_gelu_backward', lambda x, grad: None)
-    describe('cpu_add_layer_norm', lambda x, *others: torch.empty_like(x))
     MISSING: Optional[str] = None
 except ImportError as error:
     MISSING = str(error)  # Why the operators are not available.
@@ -28,16 +27,6 @@ def attention_by_extension(qkv: Tensor, heads: int, patch_size: int, bias: Optio
     """:func:`~mmcontnet.ops.patch_attention` of float32, without dropout."""
     operators = torch.ops.mmcontnet
     return attend(operators.cpu_attention, operators.cpu_attention_backward, qkv, heads, patch_size, bias)
-
-
-def takes_norm(x: Tensor, y: Tensor) -> bool:
-    """Whether :func:`add_layer_norm` supports the maps."""
-    return takes(x) and takes(y) and x.shape[3] % 16 == 0
-
-
-def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """:func:`~mmcontnet.ops.add_layer_norm` in inference."""
-    return torch.ops.mmcontnet.cpu_add_layer_norm(x.contiguous(), y.contiguous(), weight, bias, eps)
 
 
 def gelu(x: Tensor) -> Tensor:

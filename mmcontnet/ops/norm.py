@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import extension, gpu
-from .target import Target, is_inference, target
+from . import gpu
+from .target import Target, target
 
 
 def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
@@ -20,10 +20,7 @@ def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: floa
     Returns:
         Tensor: (B, H, W, C), in the type of ``y``.
     """
-    where = target(x)
-    if where is Target.GPU and gpu.takes(y):
+    if target(x) is Target.GPU and gpu.takes(y):
         return gpu.add_layer_norm(x, y, weight, bias, eps)
-    if where is Target.CPU and is_inference() and extension.takes_norm(x, y):
-        return extension.add_layer_norm(x, y, weight, bias, eps)
     # Autocast has norms in float32, and reading them would take twice as long.
     return F.layer_norm(x + y, weight.shape, weight, bias, eps).to(y.dtype)

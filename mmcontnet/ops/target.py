@@ -24,7 +24,7 @@ class Target(Enum):
     EXPORT        padded              torch's      torch's           torch's          torch's         no
     CPU_COMPILER  operator            operator     operator (conv.)  operator (inf.)  torch's         no
     GPU_COMPILER  operator            operator     torch's           torch's          torch's         no
-    CPU           C++, or rectangles  torch's      as a convolution  GELU in C++      C++ (inf.)      inference
+    CPU           C++, or rectangles  torch's      as a convolution  GELU in C++      torch's         inference
     META          operator            torch's      torch's           torch's          torch's         no
     GPU           Triton, or padded   torch's      torch's (*)       Triton (inf.)*   Triton          no
     ============  ==================  ===========  ================  ===============  ==============  =========
