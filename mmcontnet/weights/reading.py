@@ -1,10 +1,10 @@
 """The one reader of checkpoints, for mmengine too: it runs no code that is in a file, and names the file in errors."""
 
 import errno
+import functools
 import os
 import re
 import zipfile
-from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Union
 
@@ -84,9 +84,25 @@ def register_reading() -> None:
         ('', *WEB), lambda filename, map_location: read_checkpoint(filename, map_location), force=True
     )
     vars(loaders).update(
-        load_url=partial(load_state_dict_from_url, weights_only=True),
-        _safe_torch_load=partial(torch.load, weights_only=True),
+        load_url=functools.partial(load_state_dict_from_url, weights_only=True),
+        _safe_torch_load=functools.partial(torch.load, weights_only=True),
     )
+    _forget_old_configs()
+
+
+def _forget_old_configs() -> None:
+    """Drops the config that mmcv 1 stored as ``config``: mmengine would run it as Python when it resumes training."""
+    original = CheckpointLoader.load_checkpoint
+
+    @functools.wraps(original)
+    def load_checkpoint(*args: Any, **kwargs: Any) -> Any:
+        checkpoint = original(*args, **kwargs)
+        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+        if isinstance(meta, dict):
+            meta.pop('config', None)
+        return checkpoint
+
+    CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)  # type: ignore[method-assign]
 
 
 def _check_file(path: Path) -> None:

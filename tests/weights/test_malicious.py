@@ -97,6 +97,21 @@ def test_runner_resumes_from_the_latest(files, tmp_path):
         Runner.from_cfg({**config, 'experiment_name': tmp_path.name}).train()
 
 
+@pytest.mark.slow
+def test_config_in_a_checkpoint_is_not_run(tmp_path):
+    """mmengine runs the text that mmcv 1 called ``config`` when it resumes."""
+    run, mark = tmp_path / 'run', tmp_path / 'mark'
+    config = toy_training.make_config('iterations', run)
+    Runner.from_cfg({**config, 'experiment_name': f'{tmp_path.name}_whole'}).train()
+    path = min(run.glob('iter_*.pth'))
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['config'] = f'open({str(mark)!r}, "w")'
+    torch.save(checkpoint, path)
+    settings = dict(load_from=str(path), resume=True, experiment_name=f'{tmp_path.name}_resumed')
+    Runner.from_cfg({**config, **settings}).train()
+    assert not mark.exists()
+
+
 CONFIG = str(ROOT / 'configs/retinanet_contm_coco.py')
 
 
@@ -106,6 +121,7 @@ CONFIG = str(ROOT / 'configs/retinanet_contm_coco.py')
     [
         ['tools/convert_checkpoint.py', '{}', 'converted.pth'],
         ['tools/predict.py', CONFIG, '{}', str(ROOT / 'docs/demo.jpg')],
+        ['tools/receptive_field.py', 'conts', '--weights', '{}', '--out', 'fields.png'],
         ['tools/test.py', CONFIG, '{}'],
         ['tools/train.py', CONFIG, '--resume', '{}'],
         ['tools/train.py', CONFIG, '--cfg-options', 'load_from={}'],
