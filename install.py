@@ -114,7 +114,13 @@ def choose_stack(wanted: Optional[str]) -> str:
             f'{", ".join(names)} are there, which are of the stack {found!r}, not {wanted!r}',
             f'remove them: {sys.executable} -m pip uninstall {" ".join(names)}; or use a new virtual environment',
         )
-    return wanted or found or stacks.DEFAULT
+    stack = wanted or found or stacks.DEFAULT
+    if stack == 'openmmlab' and not found and sys.version_info >= (3, 13):
+        fail(
+            f"OpenMMLab's mmcv cannot be built on Python {sys.version.split()[0]}",
+            "use Python 3.10 to 3.12, or OneDL's toolboxes: --stack onedl (make: STACK=onedl)",
+        )
+    return stack
 
 
 def write_constraints(folder: str, stack: str, torch: Optional[str]) -> Path:
@@ -129,7 +135,7 @@ def write_constraints(folder: str, stack: str, torch: Optional[str]) -> Path:
 
 def check_machine() -> None:
     """Looks for what pip cannot install."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 (any Python may run this script)
         fail(f'Python {sys.version.split()[0]} is too old', 'use Python 3.10 or newer')
     if ask('import pip; print(pip.__version__)') is None:
         fail(f'{sys.executable} has no pip', 'install it: python -m ensurepip, or the package python3-pip')

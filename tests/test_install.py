@@ -91,6 +91,7 @@ def test_own_torch_is_kept(tmp_path, torch, stack, mmcv):
 @pytest.mark.parametrize('wanted', [None, *install.stacks.DISTRIBUTIONS])
 @pytest.mark.parametrize('found', [None, *install.stacks.DISTRIBUTIONS])
 def test_stack_that_is_there_is_kept(monkeypatch, wanted, found):
+    monkeypatch.setattr(sys, 'version_info', (3, 12))
     monkeypatch.setattr(install.stacks, 'find_stack', lambda: found)
     monkeypatch.setattr(install.stacks, 'list_installed', lambda stack: [f'{stack}-a', f'{stack}-b'])
     if wanted and found and wanted != found:
@@ -98,6 +99,20 @@ def test_stack_that_is_there_is_kept(monkeypatch, wanted, found):
             install.choose_stack(wanted)
     else:
         assert install.choose_stack(wanted) == (wanted or found or 'openmmlab')
+
+
+@pytest.mark.parametrize('wanted', [None, *install.stacks.DISTRIBUTIONS])
+@pytest.mark.parametrize('found', [None, 'openmmlab'])
+def test_new_python_gets_the_stack_that_can_be_built(monkeypatch, wanted, found):
+    monkeypatch.setattr(sys, 'version_info', (3, 13))
+    monkeypatch.setattr(install.stacks, 'find_stack', lambda: found)
+    if wanted == 'onedl' and not found:
+        assert install.choose_stack(wanted) == 'onedl'
+    elif wanted != 'onedl' and found:  # Whoever has built mmcv there keeps it.
+        assert install.choose_stack(wanted) == 'openmmlab'
+    else:
+        with pytest.raises(install.Failure, match='--stack onedl' if not found else 'pip uninstall'):
+            install.choose_stack(wanted)
 
 
 def test_two_stacks_are_refused(monkeypatch):

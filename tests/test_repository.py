@@ -27,6 +27,7 @@ def test_workflow_runs_on_every_python_and_stack():
     assert matrix['python'] == pythons == ['3.10', '3.11', '3.12', '3.13']
     assert metadata()['options']['python_requires'] == f'>={pythons[0]}'
     assert matrix['stack'] == list(DISTRIBUTIONS)
+    assert matrix['exclude'] == [dict(python='3.13', stack='openmmlab')]  # As install.py refuses it.
     assert {extra['stack']: extra['venv'] for extra in matrix['include']} == dict(
         openmmlab='.venv', onedl='.venv-onedl'
     )
