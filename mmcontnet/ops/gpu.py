@@ -1,7 +1,7 @@
 """The functions of this package by Triton kernels, on GPUs for which Triton is installed."""
 
 import warnings
-from functools import lru_cache
+from functools import cache
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
@@ -17,7 +17,7 @@ MAX_HEAD = 64  # Channels: what a program keeps of its patch must fit the shared
 MAX_MLP = 128  # Channels: above, torch's matrix products are faster.
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kernels() -> Any:
     """The kernels; None where Triton is not installed or cannot work. The first call takes a second."""
     try:
@@ -33,7 +33,7 @@ def _kernels() -> Any:
     return kernels
 
 
-@lru_cache(maxsize=None)
+@cache
 def _has_tensor_cores(device: torch.device) -> bool:
     """Whether a GPU has what the kernels were written for: NVIDIA's matrix units of Ampere and later."""
     return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from mmcontnet.datasets.config_text import (
@@ -34,7 +36,7 @@ def test_neighbours_differ_in_colour():
     palette = make_palette(100)
     assert len(set(palette)) > 90
     assert all(0 <= value <= 255 for colour in palette for value in colour)
-    assert all(max(abs(x - y) for x, y in zip(*pair)) > 60 for pair in zip(palette, palette[1:]))
+    assert all(max(abs(x - y) for x, y in zip(*pair)) > 60 for pair in itertools.pairwise(palette))
 
 
 def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The layer norm of a sum, in a single pass over memory."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Optional, Tuple
 
 import torch
@@ -115,7 +115,7 @@ def backward(grad: Tensor, total: Tensor, weight: Tensor, eps: float) -> Tuple[T
     return grad_total, grad_weight, grad_bias
 
 
-@lru_cache(maxsize=None)
+@cache
 def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == 'cuda' else 2
 
