@@ -1,5 +1,6 @@
 """Attention inside patches and GELU by C++ operators, on CPUs, where this package was built with them (csrc/)."""
 
+from importlib import import_module
 from typing import Optional
 
 import torch
@@ -9,7 +10,7 @@ from .library import describe
 from .recomputed import attend
 
 try:
-    from . import _C  # type: ignore[attr-defined]  # noqa: F401 (registers the operators)
+    import_module(f'{__package__}._C')  # Registers the operators.
 
     describe('cpu_gelu', lambda x, out: None)
     describe('cpu_gelu_backward', lambda x, grad: None)
