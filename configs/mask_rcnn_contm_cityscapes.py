@@ -7,3 +7,5 @@ model = dict(
 
 # The published rows start from ImageNet, not from COCO.
 load_from = None
+# The toolbox's learning rate is for 8 GPUs with an image each.
+auto_scale_lr = dict(base_batch_size=8)

@@ -77,6 +77,12 @@ def test_keeps_the_recipe_of_its_baseline(name):
         assert cfg.get(key) == baseline.get(key)
 
 
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name.startswith('mask_rcnn')])
+def test_learning_rate_is_scaled_from_the_batch_that_it_is_for(name):
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    assert cfg.optim_wrapper.optimizer.lr / cfg.auto_scale_lr.base_batch_size == 0.02 / 16
+
+
 def test_pspnet_is_built_at_output_stride_8():
     backbone = MODELS.build(Config.fromfile(ROOT / 'configs/pspnet_contm_cityscapes.py').model.backbone)
     assert backbone.out_strides == (4, 8, 8, 8)
