@@ -12,6 +12,9 @@ Example:
                 to DIR/vis_data/vis_image, of a classifier to DIR, a folder for each class
 --traceback     shows where an error was raised
 
+CHECKPOINT may be a folder that tools/export.py wrote: the exported model is evaluated by onnxruntime, with the options
+--table, --work-dir and --cfg-options.
+
 The other options are those of the toolbox; CONFIG -h lists them.
 """
 
@@ -21,10 +24,30 @@ if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 import sys
+from pathlib import Path
 
-from mmcontnet.commands import command, command_parser, output_file
-from mmcontnet.engine.entry_points import run_entry_point
+from mmcontnet.commands import about, add_cfg_options, command, command_parser, config_file, output_file, output_folder
+from mmcontnet.deploy.description import FILE
+from mmcontnet.engine.entry_points import parse_arguments, run_entry_point
 from mmcontnet.engine.hooks import ResultsHook, StrictLoadHook
+from mmcontnet.toolboxes import find_entry_point, read_config
+
+
+def evaluate_exported() -> None:
+    """Evaluates an exported model."""
+    from mmcontnet.export.evaluation import evaluate  # Needs onnxruntime.
+
+    parser = command_parser(__doc__)
+    parser.add_argument('config', type=config_file)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--work-dir', type=output_folder)
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    cfg = read_config(args.config, args.cfg_options)
+    find_entry_point(cfg, 'test.py')
+    cfg.work_dir = str(args.work_dir or Path('work_dirs', Path(args.config).stem))
+    with about(args.config):
+        evaluate(cfg, args.folder, [ResultsHook.__name__])
 
 
 @command
@@ -34,6 +57,10 @@ def main() -> None:
     parser.add_argument('--table', type=output_file)
     args, sys.argv[1:] = parser.parse_known_args()
     ResultsHook.file = args.table
+    checkpoint = parse_arguments('test.py', __doc__).checkpoint
+    if checkpoint and Path(checkpoint, FILE).is_file():
+        evaluate_exported()
+        return
     run_entry_point('test.py', __doc__, [StrictLoadHook.__name__, ResultsHook.__name__])
 
 

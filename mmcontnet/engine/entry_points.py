@@ -12,12 +12,13 @@ from mmengine.device import get_device
 
 from .. import memory
 from ..commands import about, add_cfg_options, config_file, output_folder, read_usage
-from ..fileio import check_writable, register_whole_files
+from ..fileio import check_writable
 from ..missing_hooks import find_missing, line_to_add
 from ..toolboxes import check_optimizer, check_torchvision, draw_names_as_written, find_entry_point, read_config
 from ..weights.pretrained import check_files
 from ..weights.reading import read_checkpoint
 from .distributed import start_on_cpu
+from .local_files import register_whole_files
 
 # What launchers tell each process.
 RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}

@@ -63,7 +63,7 @@ class Predictor:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # That no checkpoint is loaded.
             self.inferencer = self.build(getattr(import_module(module), name), cfg, device)
-            self.classes, palette = _find_classes(cfg, content)
+            self.classes, self.palette = _find_classes(cfg, content)
         model = self.inferencer.model
         problems = compare_with_model(model, weights)
         if problems:
@@ -73,7 +73,7 @@ class Predictor:
             )
         model.load_state_dict(weights)
         self.inferencer.show_progress = False
-        self.set_meta(dict(classes=self.classes, palette=palette))
+        self.set_meta(dict(classes=self.classes, palette=self.palette))
 
     def build(self, inferencer: type, cfg: Config, device: str) -> BaseInferencer:
         """The inferencer, with random weights."""
@@ -93,15 +93,20 @@ class Predictor:
         Raises:
             ValueError: The model predicts a class without a name.
         """
-        samples = []
-        for batch in self.inferencer.preprocess(images, batch_size=len(images)):
-            samples += self.inferencer.forward(self.unpack(batch))
+        samples = self.predict(images)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Of boxes that reach over the border.
             return [
                 self.convert(sample, np.ascontiguousarray(image[..., ::-1]), dict(show=self.show, wait_time=wait_time))
                 for sample, image, wait_time in zip(samples, images, wait_times)
             ]
+
+    def predict(self, images: List[np.ndarray]) -> List[Any]:
+        """The toolbox's data samples of a batch."""
+        samples = []
+        for batch in self.inferencer.preprocess(images, batch_size=len(images)):
+            samples += self.inferencer.forward(self.unpack(batch))
+        return samples
 
     def unpack(self, batch: Any) -> Any:
         """What the model takes of a batch."""

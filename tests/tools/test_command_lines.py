@@ -134,7 +134,22 @@ RENDER = [
     ('notes.txt', ERROR, 'notes.txt, line 1: not a result'),
     ('empty.py', ERROR, 'empty.py is empty'),
 ]
-TOOLS = {'train': TRAIN, 'test': TEST, 'overfit': OVERFIT, 'convert_checkpoint': CONVERT, 'render_results': RENDER}
+PUBLISH = [
+    ('weights.pth', USAGE, 'required: OUT'),
+    ('missing.pth new.pth', USAGE, "'missing.pth': there is no such file"),
+    ('weights.pth new.txt', USAGE, "'new.txt' does not end in .pth or .safetensors"),
+    ('weights.pth no/new.pth', USAGE, 'no/new.pth cannot be written: its folder does not exist'),
+    ('text.ckpt new.pth', ERROR, 'text.ckpt cannot be read as a checkpoint'),
+    ('list.ckpt new.pth', ERROR, 'list.ckpt holds list'),
+]
+TOOLS = {
+    'train': TRAIN,
+    'test': TEST,
+    'overfit': OVERFIT,
+    'convert_checkpoint': CONVERT,
+    'render_results': RENDER,
+    'publish': PUBLISH,
+}
 CASES = [(tool, *case) for tool, cases in TOOLS.items() for case in cases]
 
 

@@ -9,7 +9,7 @@ from mmengine.fileio import register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from ...fileio import WholeBackend
+from ..local_files import WholeBackend
 
 
 @register_backend('AtomicBackend')

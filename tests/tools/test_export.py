@@ -1,0 +1,286 @@
+"""Models of a few channels, exported and run without torch: they find what the models of their checkpoints find."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import mmpretrain_env  # noqa: F401 (makes mmpretrain importable)
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from helpers import run
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from test_end_to_end import CONFIG
+from tool_runner import run_tool
+
+from mmcontnet.deploy import Detections, Predictor
+from mmcontnet.export.check import TorchPredictor, convert
+from mmcontnet.export.families import wrap
+from mmcontnet.export.operators import TORCH
+from mmcontnet.inference import build_predictor
+from mmcontnet.toolboxes import read_config
+
+pytestmark = pytest.mark.slow
+
+SHAPES = """
+metainfo = dict(classes=('circle', 'triangle', 'square', 'star'))
+data_root = 'work_dirs/demo/shapes/'
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (160, 128)
+val = dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline)
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=val)
+test_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
+"""
+RESNET = """backbone=dict(depth=18, base_channels=16, init_cfg=None),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16)"""
+RPN = 'rpn_head=dict(in_channels=16, feat_channels=16)'
+BOX_HEAD = """bbox_roi_extractor=dict(out_channels=16),
+    bbox_head=dict(in_channels=16, fc_out_channels=16, num_classes=4)"""
+FEW = 'test_cfg=dict(rpn=dict(nms_pre=50, max_per_img=30), rcnn=dict(score_thr=0.0, max_per_img=10))'
+CONFIGS = {
+    'retinanet': CONFIG,
+    'fcos': f"""
+_base_ = '{ROOT}/configs/fcos_r50_coco.py'
+model = dict(
+    {RESNET}, bbox_head=dict(in_channels=16, feat_channels=32, num_classes=4, stacked_convs=1),
+    test_cfg=dict(score_thr=0.0, nms_pre=50, max_per_img=10))
+{SHAPES}""",
+    'faster_rcnn': f"""
+_base_ = '{ROOT}/configs/faster_rcnn_r50_coco.py'
+model = dict({RESNET}, {RPN}, roi_head=dict({BOX_HEAD}), {FEW})
+{SHAPES}""",
+    'mask_rcnn': f"""
+_base_ = '{ROOT}/configs/mask_rcnn_r50_coco.py'
+model = dict(
+    {RESNET}, {RPN}, roi_head=dict({BOX_HEAD}, mask_roi_extractor=dict(out_channels=16),
+    mask_head=dict(in_channels=16, conv_out_channels=16, num_convs=1, num_classes=4)), {FEW})
+{SHAPES}""",
+    'pspnet': f"""
+_base_ = '{ROOT}/configs/pspnet_r50_cityscapes.py'
+norm_cfg = dict(type='BN')
+model = dict(
+    pretrained=None, backbone=dict(depth=18, base_channels=16, norm_cfg=norm_cfg),
+    decode_head=dict(in_channels=128, channels=16, norm_cfg=norm_cfg),
+    auxiliary_head=dict(in_channels=64, channels=16, norm_cfg=norm_cfg))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (192, 128)
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+""",
+    'classifier': f"""
+_base_ = '{ROOT}/configs/r50_imagenet.py'
+model = dict(backbone=dict(depth=18, base_channels=16), head=dict(in_channels=128, num_classes=3))
+data_preprocessor = dict(num_classes=3)
+test_dataloader = dict(dataset=dict(metainfo=dict(classes=('one', 'two', 'three'))))
+""",
+}
+
+
+@pytest.fixture(scope='module')
+def folder(shapes_folder):
+    """Configs and checkpoints with random weights, always the same ones, and pictures."""
+    torch.manual_seed(0)
+    for name, text in CONFIGS.items():
+        (shapes_folder / f'{name}.py').write_text(text)
+        cfg = Config.fromfile(shapes_folder / f'{name}.py')
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            model = MODELS.build(cfg.model)
+        model.init_weights()
+        for module in model.modules():  # So that maps differ from place to place.
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+        torch.save(dict(state_dict=model.state_dict()), shapes_folder / f'{name}.pth')
+    rng = np.random.default_rng(0)
+    for name, size in {'wide.png': (6, 17), 'tall.png': (17, 6), 'even.jpg': (8, 12)}.items():
+        blocks = rng.integers(0, 256, (*size, 3), np.uint8)
+        cv2.imwrite(str(shapes_folder / name), cv2.resize(blocks, None, fx=20, fy=20, interpolation=cv2.INTER_NEAREST))
+    return shapes_folder
+
+
+@pytest.fixture(autouse=True)
+def inside(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def compare(name, predictor, pictures=('wide.png', 'tall.png', 'even.jpg')):
+    """An exported model with the toolbox's on all pictures."""
+    reference = build_predictor(read_config(f'{name}.py'), Path(f'{name}.pth'), 'cpu')
+    for picture in pictures:
+        expected = convert(reference.predict([cv2.imread(picture)])[0])
+        found = predictor(picture)
+        if isinstance(expected, Detections):
+            assert len(found.scores) == len(expected.scores) > 0
+            np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+            np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.05)
+            assert found.labels.tolist() == expected.labels.tolist()
+            if expected.masks is not None:
+                assert (found.masks == expected.masks).mean() > 0.999
+        elif hasattr(expected, 'label_map'):
+            assert found.label_map.shape == expected.label_map.shape
+            assert (found.label_map == expected.label_map).mean() > 0.999
+        else:
+            np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+            assert found.labels.tolist() == expected.labels.tolist()
+
+
+@pytest.fixture(scope='module')
+def exported(folder):
+    """Exports a model to ONNX, if no test did before; returns its folder."""
+
+    def exported(name):
+        out = f'onnx/{name}'
+        if not Path(out).exists():
+            text, _ = run_tool('tools/export.py', f'{name}.py', f'{name}.pth', '--out', out, '--check', 'wide.png')
+            assert 'agree' in text
+        return out
+
+    return exported
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_onnx_finds_what_the_checkpoint_finds(name, exported):
+    assert sorted(os.listdir(exported(name))) == ['model.json', 'model.onnx']
+    compare(name, Predictor(exported(name)))
+
+
+@pytest.mark.parametrize('name, metric', [('retinanet', 'coco/bbox_mAP'), ('mask_rcnn', 'coco/segm_mAP')])
+def test_evaluation_of_what_was_exported(name, metric, exported):
+    """By the command that evaluates checkpoints, with the same metrics."""
+    results = []
+    for model in (f'{name}.pth', exported(name)):
+        run_tool('tools/test.py', f'{name}.py', model, '--work-dir', 'tests', '--table', 'rows.jsonl')
+        results.append(json.loads(Path('rows.jsonl').read_text().splitlines()[-1]))
+    torch_row, onnx_row = results
+    assert onnx_row['checkpoint'] == f'onnx/{name}' and metric in onnx_row['metrics']
+    for key, value in torch_row['metrics'].items():
+        assert onnx_row['metrics'][key] == pytest.approx(value, abs=0.1)
+
+
+def test_evaluation_takes_few_options(exported):
+    _, errors = run_tool('tools/test.py', 'retinanet.py', exported('retinanet'), '--tta', status=2)
+    assert 'unrecognized arguments: --tta' in errors
+
+
+# Runs a program as on a machine where only torch is installed.
+RUN_ELSEWHERE = """
+import sys
+sys.modules.update(dict.fromkeys(['mmcontnet', 'mmengine', 'mmcv', 'mmdet', 'torchvision', 'onnxruntime']))
+import torch
+module = torch.export.load('pt2/faster_rcnn/model.pt2').module()
+for images, expected in torch.load('expected.pt'):
+    for found, wanted in zip(module(images), expected):
+        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-4)
+print('equal')
+"""
+
+
+def test_program_of_torch_runs_where_only_torch_is_installed():
+    export = ['tools/export.py', 'faster_rcnn.py', 'faster_rcnn.pth', '--out', 'pt2/faster_rcnn', '--format', 'pt2']
+    text, _ = run_tool(*export, '--check')
+    assert 'agree' in text and sorted(os.listdir('pt2/faster_rcnn')) == ['model.json', 'model.pt2']
+    compare('faster_rcnn', TorchPredictor('pt2/faster_rcnn'), ['even.jpg'])
+    reference = build_predictor(read_config('faster_rcnn.py'), Path('faster_rcnn.pth'), 'cpu').inferencer.model
+    module = wrap(reference, TORCH, torch.float32)
+    pictures = [
+        torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8) for height, width in [(70, 90), (97, 130)]
+    ]
+    with torch.no_grad():
+        torch.save([(images, module(images)) for images in pictures], 'expected.pt')
+    result = subprocess.run([sys.executable, '-c', RUN_ELSEWHERE], capture_output=True, text=True)
+    assert result.stdout == 'equal\n', result.stderr[-2000:]
+    with pytest.raises(ValueError, match=r'model\.pt2 is not for onnxruntime; open it with torch'):
+        Predictor('pt2/faster_rcnn')
+
+
+def test_half_precision_is_half_the_size(exported):
+    run_tool('tools/export.py', 'classifier.py', 'classifier.pth', '--out', 'half', '--half', '--check', 'wide.png')
+    sizes = [Path(folder, 'model.onnx').stat().st_size for folder in ('half', exported('classifier'))]
+    assert sizes[0] < 0.7 * sizes[1]
+    assert Predictor('half').description.dtype == 'float16'
+
+
+def test_description_says_where_the_model_is_from(exported):
+    description = Predictor(exported('mask_rcnn')).description
+    assert description.classes == ['circle', 'triangle', 'square', 'star'] and len(description.palette) == 4
+    assert description.checkpoint['sha256'] == hashlib.sha256(Path('mask_rcnn.pth').read_bytes()).hexdigest()
+    assert 'MaskRCNN' in description.config and description.packages['torch'] == torch.__version__
+    assert (description.max_per_image, description.score_threshold, description.mask_threshold) == (10, 0.0, 0.5)
+
+
+USAGE, ERROR = 2, 1
+
+
+@pytest.mark.parametrize(
+    'options, status, message',
+    [
+        ([], USAGE, 'required: --out'),
+        (['--out', 'wide.png'], USAGE, 'wide.png is no folder'),
+        (['--out', 'work_dirs'], ERROR, 'work_dirs is not empty; name another folder'),
+        (['--out', 'new', '--format', 'tflite'], USAGE, "invalid choice: 'tflite'"),
+        (['--out', 'new', '--check', 'nowhere.png'], ERROR, 'nowhere.png: No such file'),
+        (['--out', 'new', '--check', 'retinanet.py'], ERROR, 'cannot identify image file'),
+        (['--out', '/proc/new'], ERROR, '/proc/new'),
+        (
+            ['--out', 'new', '--cfg-options', 'model.test_cfg.nms.type=soft_nms'],
+            ERROR,
+            "test_cfg.nms.type of bbox_head is 'soft_nms', which cannot be exported; expected 'nms'",
+        ),
+        (
+            ['--out', 'new', '--cfg-options', 'model.test_cfg.nms_pre=-1'],
+            ERROR,
+            'test_cfg.nms_pre of bbox_head is -1; an exported model needs a positive number',
+        ),
+        (['--out', 'new', '--cfg-options', 'model.bbox_head.num_classes=5'], ERROR, 'does not fit the model'),
+    ],
+)
+def test_what_is_wrong_is_one_line(options, status, message):
+    _, errors = run_tool('tools/export.py', 'retinanet.py', 'retinanet.pth', *options, status=status)
+    assert message in errors.splitlines()[-1] and 'Traceback' not in errors
+    assert not Path('new').exists() and not list(Path().glob('*.part'))
+
+
+def test_model_that_differs_is_not_handed_over(monkeypatch, exported):
+    """As if the exporter were wrong: the file is that of another model."""
+    other = Path(exported('retinanet'), 'model.onnx').read_bytes()
+    monkeypatch.setattr('mmcontnet.export.run.trace', lambda module, batch: None)
+    monkeypatch.setattr('mmcontnet.export.run.write', lambda program, outputs, path: path.write_bytes(other))
+    weights = torch.load('retinanet.pth')['state_dict']
+    weights['bbox_head.retina_cls.bias'] += 3
+    torch.save(weights, 'changed.pth')
+    _, errors = run_tool('tools/export.py', 'retinanet.py', 'changed.pth', '--out', 'new', '--check', status=1)
+    assert 'the models differ, nothing is written' in errors.splitlines()[-1]
+    assert not Path('new').exists() and not list(Path().glob('*.part'))
+
+
+DOCS = (ROOT / 'docs/deployment.md').read_text()
+
+
+def test_documentation_runs(folder, monkeypatch, tmp_path):
+    """All commands and all code, in the order of the page."""
+    names = {
+        'configs/retinanet_contm_coco.py': 'retinanet.py',
+        'work_dirs/retinanet_contm_coco/epoch_12.pth': 'retinanet.pth',
+        'work_dirs/demo': 'work_dirs/demo',
+        'photos/cat.jpg': 'even.jpg',
+    }
+    for name, target in names.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(folder / target)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r'```(bash|python)\n(.*?)```', DOCS, re.DOTALL)
+    assert len(blocks) == 7
+    for language, text in blocks:
+        if language == 'python':
+            exec(text, {})
+        elif text.startswith('python tools/'):
+            run_tool(*shlex.split(text)[1:])
+        else:
+            run(sys.executable, *shlex.split(text)[1:], cwd=tmp_path)
+    assert list(tmp_path.glob('retinanet_contm-*.pth')) and (tmp_path / 'predictions/cat.jpg').is_file()
