@@ -69,7 +69,8 @@ def main() -> None:
             image = read_picture(file)
             prediction = predictor(image)
         except (OSError, ValueError) as error:
-            print(f'{file}: {error}', file=sys.stderr)
+            # The former come from reading and name the file.
+            print(error if isinstance(error, OSError) else f'{file}: {error}', file=sys.stderr)
             skipped += 1
             continue
         target = args.out / name

@@ -2,7 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
+
+import numpy as np
+
+from .pictures import prepare
 
 FILE = 'model.json'
 # Counted up when a file of before can no longer be read.
@@ -44,6 +48,21 @@ class Description(NamedTuple):
     mask_threshold: Optional[float] = None
 
 
+def _is_color(value: Any) -> bool:
+    return len(value) == 3 and all(isinstance(part, int) and 0 <= part <= 255 for part in value)
+
+
+# What is wrong here would only be noticed while predicting or drawing.
+_CHECKS: Dict[str, Callable[[Any], bool]] = dict(
+    task=lambda value: value in TASKS,
+    model=lambda value: Path(value).name == value,
+    classes=lambda value: all(isinstance(name, str) for name in value),
+    palette=lambda value: all(map(_is_color, value)),
+    pipeline=lambda value: prepare(np.zeros((8, 8, 3), np.uint8), value).image.size > 0,
+    mask_threshold=lambda value: value is None or 0 <= value <= 1,
+)
+
+
 def read_description(folder: Union[str, Path]) -> Description:
     """Reads the description of an exported model.
 
@@ -59,16 +78,24 @@ def read_description(folder: Union[str, Path]) -> Description:
     try:
         content = json.loads(path.read_bytes())
         version = content['version']
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is damaged: {error!r}; export the model again') from None
     if version != VERSION:
-        raise ValueError(f'{path} is of version {version}, this is for {VERSION}; export the model again')
+        raise ValueError(f'{path} is of version {version!r}, this is for {VERSION}; export the model again')
     try:
         description = Description(**content)
     except TypeError as error:
         raise ValueError(f'{path} is damaged: {error}; export the model again') from None
-    if description.task not in TASKS or len(description.classes) > len(description.palette):
-        raise ValueError(f'{path} is damaged: task, classes or palette are wrong; export the model again')
+    for name, is_valid in _CHECKS.items():
+        value = getattr(description, name)
+        try:
+            valid = is_valid(value)
+        except Exception:  # Of values of any type.
+            valid = False
+        if not valid:
+            raise ValueError(f'{path} is damaged: {name} is {value!r:.80}; export the model again')
+    if len(description.classes) > len(description.palette):
+        raise ValueError(f'{path} is damaged: palette has too few colours; export the model again')
     if not Path(folder, description.model).is_file():
         raise ValueError(f'{folder} is damaged: there is no {description.model} in it; export the model again')
     return description

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Tuple, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Picture = Union[str, Path, Image.Image, np.ndarray]
 # OpenCV multiplies by coefficients in whole numbers of this fraction.
@@ -37,8 +37,14 @@ def read_picture(picture: Picture) -> np.ndarray:
             raise ValueError(f'picture is {picture.dtype} {picture.shape}; expected (H, W, 3) of uint8, RGB')
         return picture
     if isinstance(picture, (str, Path)):
-        with Image.open(picture) as opened:
-            return _to_array(opened)
+        try:
+            with Image.open(picture) as opened:
+                return _to_array(opened)
+        except UnidentifiedImageError:
+            raise OSError(f'{picture} cannot be read as a picture: Pillow does not know its format') from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            raise OSError(f'{picture} cannot be read as a picture: {reason}') from None
     if isinstance(picture, Image.Image):
         return _to_array(picture)
     raise ValueError(
@@ -49,7 +55,7 @@ def read_picture(picture: Picture) -> np.ndarray:
 def _to_array(picture: Image.Image) -> np.ndarray:
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith('I'):
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     return np.asarray(picture.convert('RGB'))
 
 
@@ -62,9 +68,14 @@ def prepare(image: np.ndarray, pipeline: Dict[str, Any]) -> Prepared:
             ``{'size': [width, height]}`` without, or ``{'edge': EDGE, 'length': int}``, EDGE of ``'short'``,
             ``'long'``, ``'width'``, ``'height'``; ``backend``: ``'cv2'`` or ``'pillow'``; ``crop``: None, or
             ``[width, height]`` around the centre.
+
+    Raises:
+        ValueError: The picture is so narrow that nothing would be left of it.
     """
     height, width = image.shape[:2]
     new_width, new_height = target_size(width, height, pipeline['resize'])
+    if 0 in (new_width, new_height):
+        raise ValueError(f'picture is too narrow: {width}x{height} pixels would become {new_width}x{new_height}')
     image = resize(image, new_width, new_height, pipeline['backend'])
     if pipeline['crop']:
         image = crop(image, *pipeline['crop'])

@@ -10,6 +10,12 @@ from .description import read_description
 from .masks import paste_masks
 from .pictures import Picture, prepare, read_picture
 
+OUTPUTS = {
+    'detection': ('boxes', 'scores', 'labels'),
+    'segmentation': ('label_map',),
+    'classification': ('scores',),
+}
+
 
 class Detections(NamedTuple):
     """Objects in a picture, best first.
@@ -75,6 +81,13 @@ class Predictor:
             session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
         except Exception as error:  # Its errors have no class in common.
             raise ValueError(f'{path} cannot be opened by onnxruntime: {_first_line(error)}') from None
+        found = [output.name for output in session.get_outputs()]
+        expected = OUTPUTS[self.description.task]
+        if tuple(found[: len(expected)]) != expected:
+            raise ValueError(
+                f'{path} returns {", ".join(found)}; a model for {self.description.task} returns '
+                f'{", ".join(expected)}; export the model again'
+            )
 
         def run(**inputs: np.ndarray) -> List[np.ndarray]:
             try:

@@ -100,3 +100,42 @@ def test_pictures_and_arrays(rng):
 def test_other_types_are_refused(picture, message):
     with pytest.raises(ValueError, match=message):
         read_picture(picture)
+
+
+def truncated(path):
+    Image.new('RGB', (60, 40)).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    'name, write, message',
+    [
+        ('missing.png', lambda path: None, 'No such file or directory'),
+        ('text.jpg', lambda path: path.write_text('hello'), 'Pillow does not know its format'),
+        ('empty.jpg', lambda path: path.touch(), 'Pillow does not know its format'),
+        ('folder.jpg', lambda path: path.mkdir(), 'Is a directory'),
+        ('half.jpg', truncated, 'image file is truncated'),
+        ('half.png', truncated, ''),
+        ('nothing\0', lambda path: None, 'embedded null byte'),
+    ],
+)
+def test_files_that_are_no_pictures_are_named(tmp_path, name, write, message):
+    write(tmp_path / name)
+    with pytest.raises(OSError) as error:
+        read_picture(tmp_path / name)
+    assert str(error.value).startswith(f'{tmp_path / name} cannot be read as a picture: {message}')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGBA', 'CMYK', 'YCbCr', 'I', 'I;16', 'F'])
+def test_every_mode_becomes_rgb(mode):
+    picture = Image.new('L', (30, 20)).convert(mode) if mode != 'I;16' else Image.new(mode, (30, 20))
+    read = read_picture(picture)
+    assert read.shape == (20, 30, 3) and read.dtype == np.uint8 and (read == read[0, 0]).all()
+
+
+def test_picture_of_which_nothing_would_be_left_is_refused():
+    pipeline = dict(resize=dict(scale=[1333, 800]), backend='cv2', crop=None)
+    with pytest.raises(ValueError, match='picture is too narrow: 5000x1 pixels would become 1333x0'):
+        prepare(np.zeros((1, 5000, 3), np.uint8), pipeline)
+    assert prepare(np.zeros((1, 1, 3), np.uint8), pipeline).image.shape == (800, 800, 3)
