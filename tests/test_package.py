@@ -9,9 +9,12 @@ import zipfile
 from email import message_from_string
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from constant_models import write_exported
 from helpers import run
+from PIL import Image
 
 import mmcontnet
 from mmcontnet.stacks import find_stack
@@ -131,7 +134,7 @@ def test_mim_finds_config_and_script(site, tmp_path, command):
 @NOT_MIM
 def test_mim_runs_tools(site, tmp_path):
     command, env = ['mim', 'run', 'mmcontnet'], dict(PYTHONPATH=str(site))
-    for name in ('make_config', 'predict'):
+    for name in ('export', 'make_config', 'predict', 'publish'):
         output = run(*command, name, cwd=tmp_path, status=1, **env)
         assert f'{name}.py: error: the following arguments are required' in output
     run(*command, 'write_model_index', cwd=tmp_path, **env)
@@ -183,6 +186,19 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
     imports = 'from mmengine.config import Config; from mmengine.registry import MODELS'
     for code in (f'{plain}\nassert len(maps) == 4', f'{imports}\n{build}'):
         run(python, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH='')
+
+
+def test_exported_models_run_with_the_requirements_of_deploy_only(wheel, tmp_path):
+    python = tmp_path / 'venv/bin/python'
+    run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
+    run(python, '-m', 'pip', '--quiet', 'install', f'{wheel}[deploy]', cwd=tmp_path, timeout=LONG, PYTHONPATH='')
+    installed = run(python, '-m', 'pip', 'list', '--format=freeze', cwd=tmp_path, PYTHONPATH='')
+    assert not {'torch', 'mmengine', 'opencv-python'} & set(re.findall('^(.+)==', installed, re.MULTILINE))
+    write_exported(tmp_path / 'exported')
+    Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(tmp_path / 'a.png')
+    command = [python, '-m', 'mmcontnet.deploy', 'exported', 'a.png', '--out', 'out']
+    assert '1 pictures are in out' in run(*command, cwd=tmp_path, PYTHONPATH='')
+    assert (tmp_path / 'out/a.png').is_file()
 
 
 def readme_example(beginning):
