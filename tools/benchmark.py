@@ -5,6 +5,7 @@ Example:
     python tools/benchmark.py --models contm contm+cp r50 --train --device cuda --dtype bfloat16
     python tools/benchmark.py --models configs/fcos_r50_coco.py configs/fcos_contm_coco.py --shapes 1x3x800x1344
     python tools/benchmark.py --models contm@COMMIT contm r50  # against another commit of this repository
+    python tools/benchmark.py --models exported/model.onnx contm  # by onnxruntime, beside torch
 
 The models have random weights and are timed in turn, so that other load on the machine affects all of them alike; those
 of another commit run in a process of their own. Compare the ratios: absolute times vary between machines and hours.
@@ -35,6 +36,7 @@ from mmcontnet.commands import about, command, command_parser, describe, output_
 from mmcontnet.evaluation.baseline import Baseline
 from mmcontnet.evaluation.cost import BACKBONES, bind, build, count_macs, on_meta, tensors
 from mmcontnet.evaluation.measuring import measure_memory, measure_time, name_device, name_dtype
+from mmcontnet.evaluation.onnx_file import OnnxFile
 from mmcontnet.evaluation.tables import markdown_table
 from mmcontnet.fileio import whole_file
 from mmcontnet.ops import extension
@@ -79,14 +81,14 @@ def make_step(model: nn.Module, images: Tensor, mode: Mode) -> Callable[[], List
     """What is timed: a forward pass; in training also the backward pass of the sum of the outputs' means.
 
     Args:
-        model (nn.Module): From :func:`mmcontnet.evaluation.cost.build`.
+        model (nn.Module | Baseline | OnnxFile): As of :func:`build_named`.
         images (Tensor): (B, 3, H, W).
         mode (Mode): How to run it.
 
     Returns:
         Callable: Takes nothing and returns the outputs; leaves no gradients behind.
     """
-    if isinstance(model, Baseline):
+    if isinstance(model, (Baseline, OnnxFile)):
         model.prepare(tuple(images.shape), **{**mode._asdict(), 'dtype': name_dtype(mode.dtype)})
         return lambda: [torch.tensor(0.0 if model.run() else math.nan)]
     forward = bind(model, images)
@@ -157,7 +159,7 @@ def compare(
     """Runs the models in turn on images of a shape.
 
     Args:
-        models (Sequence[tuple[str, nn.Module]]): Names and models, on the device.
+        models (Sequence[tuple[str, nn.Module | Baseline | OnnxFile]]): Names and models, on the device.
         shape (tuple[int]): Shape of the images, (B, 3, H, W).
         mode (Mode): How to run them.
         product (Product): The machine's fastest, which has its turn, too.
@@ -165,7 +167,7 @@ def compare(
 
     Returns:
         list[dict]: For each model its times and their median, the median and the quartiles of its ratios to the first
-        model, its multiply-accumulates, their rate relative to the product's, and its memory.
+        model, its multiply-accumulates, their rate relative to the product's, and its memory; None where unknown.
     """
     if mode.compile:
         torch.compiler.reset()  # Torch compiles a function for a few shapes only, then runs it as it is.
@@ -182,9 +184,10 @@ def compare(
     results = []
     for (name, model), step, times in zip(models, steps, seconds):
         ratios = times / seconds[0]
-        is_baseline = isinstance(model, Baseline)
-        macs = count_step(build(name.partition('@')[0]) if is_baseline else model, shape, mode)
-        shares = (2 * macs / times) / (product.flops / product_seconds)
+        is_torch = isinstance(model, nn.Module)
+        macs = None
+        if not isinstance(model, OnnxFile):
+            macs = count_step(model if is_torch else build(name.partition('@')[0]), shape, mode)
         results.append(
             dict(
                 model=name,
@@ -193,9 +196,9 @@ def compare(
                 median_seconds=float(np.median(times)),
                 ratio=float(np.median(ratios)),
                 ratio_quartiles=np.percentile(ratios, [25, 75]).tolist(),
-                gmacs=macs / 1e9,
-                share_of_peak=float(np.median(shares)),
-                memory_mib=None if is_baseline else measure_memory(step, mode.device) / 2**20,
+                gmacs=macs and macs / 1e9,
+                share_of_peak=macs and float(np.median((2 * macs / times) / (product.flops / product_seconds))),
+                memory_mib=measure_memory(step, mode.device) / 2**20 if is_torch else None,
             )
         )
     return results
@@ -208,8 +211,8 @@ def format_row(result: Dict[str, Any]) -> List[str]:
         'x'.join(map(str, result['shape'])),
         f'{1e3 * result["median_seconds"]:.1f}',
         f'{result["ratio"]:.2f} ({" to ".join(f"{ratio:.2f}" for ratio in result["ratio_quartiles"])})',
-        f'{result["gmacs"]:.2f}',
-        f'{result["share_of_peak"]:.0%}',
+        '-' if result['gmacs'] is None else f'{result["gmacs"]:.2f}',
+        '-' if result['share_of_peak'] is None else f'{result["share_of_peak"]:.0%}',
         '-' if result['memory_mib'] is None else f'{result["memory_mib"]:.1f}',
     ]
 
@@ -224,10 +227,12 @@ def parse_shape(text: str) -> Tuple[int, ...]:
     return shape
 
 
-def build_named(name: str) -> Union[nn.Module, Baseline]:
+def build_named(name: str) -> Union[nn.Module, Baseline, OnnxFile]:
     """Builds a model; errors name it."""
     backbone, at, commit = name.partition('@')
     with about(name):
+        if name.endswith('.onnx'):
+            return OnnxFile(name)
         return Baseline(BACKBONES[backbone], commit) if at and backbone in BACKBONES else build(name)
 
 
@@ -236,7 +241,7 @@ def parse_args() -> argparse.Namespace:
     parser = command_parser(
         __doc__,
         epilog=f'A MODEL is one of {", ".join(BACKBONES)}, with +cp at its end for gradient checkpoints or @COMMIT, '
-        'or a config.',
+        'a config, or an ONNX file, which onnxruntime runs.',
     )
     parser.add_argument(
         '--models', nargs='+', default=['r50', 'contm'], metavar='MODEL', help='what to compare (default: r50 contm)'
@@ -268,6 +273,9 @@ def parse_args() -> argparse.Namespace:
         args.models = [(name, build_named(name)) for name in args.models]
     except ValueError as error:
         parser.error(f'argument --models: {error}')
+    is_plain = args.device == 'cpu' and args.dtype == 'float32' and not args.train
+    if not is_plain and any(isinstance(model, OnnxFile) for _, model in args.models):
+        parser.error('argument --models: ONNX files run without --device, --dtype and --train only')
     return args
 
 
@@ -278,7 +286,7 @@ def main() -> None:
     args = parse_args()
     mode = Mode(args.device, getattr(torch, args.dtype), args.train, args.compile, args.channels_last)
     for _, model in args.models:
-        if isinstance(model, Baseline):
+        if not isinstance(model, nn.Module):
             continue
         model.to(args.device)
         model.train(mode.train)

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT
+from constant_models import write_exported
 
 sys.path.insert(0, str(ROOT / 'tools'))
 import benchmark
@@ -94,6 +95,22 @@ def test_checkpoints_save_memory_and_cost_operations():
     assert 2.8 * forward < macs['conts'] < 3 * forward < macs['conts+cp'] < 4 * forward
 
 
+@pytest.mark.slow
+def test_onnx_files_run_beside_torch(run, tmp_path, monkeypatch):
+    """A network with floating-point images, and an exported segmentor with 8 bits and the size of its label map."""
+    monkeypatch.chdir(tmp_path)
+    write_exported(tmp_path, 'segmentation')
+    with torch.device('cpu'):
+        torch.onnx.export(
+            torch.nn.Conv2d(3, 4, 3), (torch.rand(1, 3, 64, 64),), 'conv.onnx', dynamo=True, verbose=False
+        )
+    models = ['conv.onnx', 'model.onnx', 'r18']
+    results = run('--models', *models, '--shapes', '1x3x64x64', '--repeats', '3')['results']
+    assert [result['model'] for result in results] == models
+    for result in results:
+        assert result['median_seconds'] > 0 and (result['gmacs'] is None) == (result['model'] != 'r18')
+
+
 def test_numbers_that_are_not_finite_stop_it():
     with pytest.raises(SystemExit, match='broken gives numbers that are not finite'):
         benchmark.warm_up('broken', lambda: [torch.ones(1), torch.full((1,), math.nan)])
@@ -111,6 +128,7 @@ def test_numbers_that_are_not_finite_stop_it():
         (['--shapes', '9999999x3x999x999'], 'do not fit into the memory'),
         (['--shapes', f'{10**30}x3x1x1'], 'do not fit into the memory'),
         (['--models', 'mmdet::nope/nope.py'], 'does not exist'),
+        (['--models', 'missing.onnx'], 'onnxruntime cannot open missing.onnx: '),
         (['--repeats', '0'], "'0' is no positive integer"),
         (['--dtype', 'int8'], 'invalid choice'),
         (['--json', 'missing/a.json'], 'missing/a.json cannot be written'),
