@@ -1,6 +1,6 @@
 """The parts of mmdet's post-processing in a form that can be exported: fixed counts, and no size that is asked for."""
 
-from typing import Any, Tuple
+from typing import Any, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -34,29 +34,38 @@ class DenseDecoder(nn.Module):
         for level, anchors in enumerate(head.prior_generator.base_anchors if self.has_anchors else ()):
             self.register_buffer(f'anchors{level}', anchors.clone())
 
-    def forward(self, level: int, size: Tuple[int, int], logits: Tensor, deltas: Tensor) -> Tuple[Tensor, ...]:
-        """Decodes what the head predicts on a map.
+    def forward(
+        self, size: Tuple[int, int], logits: Sequence[Tensor], deltas: Sequence[Tensor], *others: Sequence[Tensor]
+    ) -> Tuple[Tensor, ...]:
+        """Decodes what the head predicts on its maps, from each of which ``nms_pre`` boxes are taken.
 
         Args:
-            level (int): The map's number.
             size (tuple[int, int]): Height and width of the picture, to which boxes are clipped.
-            logits (Tensor): (B, A * C, H, W) for A priors at each pixel and C classes.
-            deltas (Tensor): (B, A * 4, H, W).
+            logits (Sequence[Tensor]): (B, A * C, H, W) for A priors at each pixel and C classes.
+            deltas (Sequence[Tensor]): (B, A * 4, H, W).
+            others (Sequence[Tensor]): What else the head predicts for each prior, (B, A, H, W).
 
         Returns:
-            tuple[Tensor]: Of the best ``nms_pre`` boxes (N) their corners (B, N, 4), logits (B, N) and classes (B, N),
-            and the priors' numbers (B, N). Where there are not so many, logits are -inf.
+            tuple[Tensor]: Of the best boxes, map after map, the corners (B, N, 4), logits (B, N), classes (B, N), and
+            the others, (B, N) each. Where a map has not so many, logits are -inf.
         """
-        height, width = logits.shape[2:]
-        classes = self.head.cls_out_channels
-        logits, index = select(logits.permute(0, 2, 3, 1).flatten(1), self.count)
-        places = index // classes
-        deltas = deltas.permute(0, 2, 3, 1).unflatten(3, (-1, 4)).flatten(1, 3)  # (B, H * W * A, 4)
-        boxes = self.decode(self.priors(level, height, width)[places], gather(deltas, places), size)
+        taken = [self.take(level, *maps) for level, maps in enumerate(zip(logits, deltas, *others))]
+        priors, best_deltas, best, classes, *rest = (torch.cat(parts, 1) for parts in zip(*taken))
+        boxes = self.decode(priors, best_deltas, size)
         if self.smallest >= 0:
             is_large = (boxes[..., 2:] - boxes[..., :2] > self.smallest).all(-1)
-            logits = torch.where(is_large, logits, -torch.inf)
-        return boxes, logits, index % classes, places
+            best = torch.where(is_large, best, -torch.inf)
+        return boxes, best, classes, *rest
+
+    def take(self, level: int, logits: Tensor, deltas: Tensor, *others: Tensor) -> Tuple[Tensor, ...]:
+        """Of the best boxes of a map: priors, deltas, logits, classes, and the others."""
+        height, width = logits.shape[2:]
+        classes = self.head.cls_out_channels
+        best, index = select(logits.float().permute(0, 2, 3, 1).flatten(1), self.count)
+        places = index // classes
+        deltas = deltas.float().permute(0, 2, 3, 1).unflatten(3, (-1, 4)).flatten(1, 3)  # (B, H * W * A, 4)
+        rest = (x.float().permute(0, 2, 3, 1).flatten(1).gather(1, places) for x in others)
+        return self.priors(level, height, width)[places], gather(deltas, places), best, index % classes, *rest
 
     def priors(self, level: int, height: int, width: int) -> Tensor:
         """The anchors of a map, (H * W * A, 4), or its points, (H * W, 2)."""

@@ -29,6 +29,8 @@ class Tolerance(NamedTuple):
 TOLERANCES = {'float32': Tolerance(0.99, 0.001, 0.999), 'float16': Tolerance(0.9, 0.02, 0.99)}
 # Objects below this score are not compared.
 SCORE = 0.3
+# Pixels by which the corners of equal boxes may differ; the IoU of boxes far thinner than a pixel is left to rounding.
+CLOSE = 0.02
 
 
 class TorchPredictor(Predictor):
@@ -122,7 +124,8 @@ def has_match(one: Detections, number: int, other: Detections, tolerance: Tolera
     """Whether an object is among those of another model."""
     overlaps = box_ious(one.boxes[number], other.boxes)
     alike = (other.labels == one.labels[number]) & (np.abs(other.scores - one.scores[number]) <= tolerance.score)
-    near = np.flatnonzero(alike & (overlaps >= tolerance.overlap))
+    are_close = (np.abs(other.boxes - one.boxes[number]) <= CLOSE).all(1)
+    near = np.flatnonzero(alike & ((overlaps >= tolerance.overlap) | are_close))
     if one.masks is None:
         return len(near) > 0
     mask = one.masks[number]
@@ -134,4 +137,4 @@ def box_ious(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     intersections = sides.clip(0).prod(1)
     areas: Tuple[Any, Any] = (box[2:] - box[:2]).prod(), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return intersections / (areas[0] + areas[1] - intersections)
+    return intersections / np.maximum(areas[0] + areas[1] - intersections, np.finfo(np.float32).tiny)

@@ -50,14 +50,11 @@ class OneStage(nn.Module):
         """
         size = images.shape[1:3]
         maps = self.head(self.neck(self.backbone(self.inputs(images))))
-        found = []
-        for level, (logits, deltas, *centerness) in enumerate(zip(*maps)):
-            boxes, logits, labels, places = self.decoder(level, size, logits.float(), deltas.float())
-            scores = logits.sigmoid()
-            is_found = scores > self.threshold
-            for factors in centerness:
-                scores = scores * factors.float().flatten(1).sigmoid().gather(1, places)
-            found.append((boxes, torch.where(is_found, scores, -torch.inf), labels))
-        boxes, scores, labels = (torch.cat(parts, 1) for parts in zip(*found))
+        boxes, logits, labels, *centerness = self.decoder(size, *maps)
+        scores = logits.sigmoid()
+        is_found = scores > self.threshold
+        for factors in centerness:
+            scores = scores * factors.sigmoid()
+        scores = torch.where(is_found, scores, -torch.inf)
         scores, best = self.suppression(boxes, scores, labels)
         return gather(boxes, best), scores.clamp(min=0), labels.gather(1, best)

@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.config import Config
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
@@ -143,8 +144,12 @@ def write(program: ExportedProgram, outputs: Any, path: Path) -> None:
                 opset_version=OPSET,
                 input_names=inputs,
                 output_names=list(outputs),
+                optimize=False,
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise ValueError(f'torch.onnx cannot write the model: {one_line(str(error))}') from error
+    # What optimizes takes a time that grows with the square of the nodes, many of which are constants.
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(onnx.model)
+    onnx.optimize()
     onnx.save(path, external_data=False)

@@ -77,11 +77,8 @@ class TwoStage(nn.Module):
 
     def propose(self, maps: Sequence[Tensor], size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
         """The first stage: boxes (1, N, 4), and which of them are proposals, (1, N)."""
-        found = []
-        for level, (logits, deltas) in enumerate(zip(*self.rpn(maps))):
-            boxes, logits, _, _ = self.decoder(level, size, logits.float(), deltas.float())
-            found.append((boxes, logits, torch.full_like(logits, level)))
-        boxes, logits, levels = (torch.cat(parts, 1) for parts in zip(*found))
+        boxes, logits, _ = self.decoder(size, *self.rpn(maps))
+        levels = torch.arange(logits.shape[1]).expand_as(logits) // self.decoder.count
         # By logits, since exporters compute a sigmoid of those that are far below zero as 0.
         logits, best = self.proposals(boxes, logits, levels)
         return gather(boxes, best), logits > -torch.inf

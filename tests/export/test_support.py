@@ -106,6 +106,9 @@ def test_adaptive_pooling_is_that_of_torch(size):
 
 BOXES = np.array([[10.0, 10, 50, 50], [60, 60, 90, 80]], np.float32)
 
+# Thinner than a pixel, and of no area at all.
+LINES = np.array([[10.0, 10, 50, 10.01], [60, 60, 90, 60]], np.float32)
+
 
 def detections(boxes=BOXES, scores=(0.9, 0.2), labels=(0, 1), masks=None):
     return Detections(boxes, np.array(scores), np.array(labels), masks)
@@ -121,6 +124,8 @@ SQUARES[0, 20:40, 20:40] = True
         (detections(), detections(), ''),
         (detections(), detections(scores=(0.9004, 0.1)), ''),
         (detections(), detections(BOXES + 0.05), ''),
+        (detections(LINES), detections(LINES + [0, 0, 0, 0.001]), ''),
+        (detections(LINES), detections(LINES + [0, 0, 0, 0.1]), 'is missing the box'),
         (
             detections(),
             detections(BOXES + 1),
