@@ -5,7 +5,7 @@ crop_size = (224, 224)
 model = dict(
     pretrained=None,
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(_delete_=True, type='ConTNet', arch='s'),
+    backbone=dict(_delete_=True, type='ConTNet', arch='s', pre_norm=True),
     neck=dict(in_channels=[64, 128, 256, 1024], out_channels=64),
     decode_head=dict(in_channels=[64, 64, 64, 64], channels=32),
 )
@@ -24,7 +24,7 @@ train_cfg = dict(max_iters=max_iters, val_interval=60)
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.05),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [

@@ -70,6 +70,7 @@ def evaluate(cfg: Config, folder: Path, hooks: List[str]) -> None:
         ValueError: There is no model that can be run.
     """
     cfg.model = dict(type='mmengine.ExportedModel', folder=str(folder))
+    cfg.pop('data_preprocessor', None)  # mmengine would hand it to the model.
     cfg.load_from = None
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *(dict(type=f'mmengine.{hook}') for hook in hooks)]
     runner = Runner.from_cfg(cfg)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,13 +71,16 @@ model = dict(
     auxiliary_head=dict(in_channels=64, channels=16, norm_cfg=norm_cfg))
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = (192, 128)
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 """,
     'classifier': f"""
 _base_ = '{ROOT}/configs/r50_imagenet.py'
 model = dict(backbone=dict(depth=18, base_channels=16), head=dict(in_channels=128, num_classes=3))
 data_preprocessor = dict(num_classes=3)
-test_dataloader = dict(dataset=dict(metainfo=dict(classes=('one', 'two', 'three'))))
+test_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root='classes', split='val', metainfo=dict(classes=('one', 'two', 'three'))))
+test_evaluator = dict(topk=(1,))
 """,
 }
 
@@ -110,6 +114,16 @@ def folder(shapes_folder):
     for name, size in {'wide.png': (6, 17), 'tall.png': (17, 6), 'even.jpg': (8, 12)}.items():
         blocks = rng.integers(0, 256, (*size, 3), np.uint8)
         cv2.imwrite(str(shapes_folder / name), cv2.resize(blocks, None, fx=20, fy=20, interpolation=cv2.INTER_NEAREST))
+    for name in ('one', 'two', 'three'):
+        (shapes_folder / 'classes/val' / name).mkdir(parents=True)
+        shutil.copy(shapes_folder / 'even.jpg', shapes_folder / f'classes/val/{name}')
+    street = shapes_folder / 'data/cityscapes'
+    for path, image in {
+        'leftImg8bit/val/town/town_leftImg8bit.png': rng.integers(0, 256, (128, 192, 3), np.uint8),
+        'gtFine/val/town/town_gtFine_labelTrainIds.png': rng.integers(0, 19, (128, 192), np.uint8),
+    }.items():
+        (street / path).parent.mkdir(parents=True)
+        cv2.imwrite(str(street / path), image)
     return shapes_folder
 
 
@@ -200,7 +214,15 @@ def test_onnx_finds_what_the_checkpoint_finds(name, exported):
     compare(name, Predictor(exported(name)))
 
 
-@pytest.mark.parametrize('name, metric', [('retinanet', 'coco/bbox_mAP'), ('mask_rcnn', 'coco/segm_mAP')])
+METRICS = {
+    'retinanet': 'coco/bbox_mAP',
+    'mask_rcnn': 'coco/segm_mAP',
+    'pspnet': 'mIoU',
+    'classifier': 'accuracy/top1',
+}
+
+
+@pytest.mark.parametrize('name, metric', METRICS.items())
 def test_evaluation_of_what_was_exported(name, metric, exported):
     """By the command that evaluates checkpoints, with the same metrics."""
     results = []

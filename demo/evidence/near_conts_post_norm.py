@@ -1,0 +1,3 @@
+_base_ = 'near_conts.py'
+
+model = dict(backbone=dict(pre_norm=False))
