@@ -29,7 +29,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tu
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, schedule
 
 from mmcontnet import ConTNet
 from mmcontnet.commands import command, command_parser, describe, output_file, positive_int
@@ -172,9 +172,12 @@ class Bench:
 
     def kernels(self, run: Callable[[], Any]) -> Dict[str, Tuple[float, int]]:
         """For each kernel of a run how many seconds it takes and how often it is launched."""
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-            run()
-            self.wait()
+        activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+        with profile(activities=activities, schedule=schedule(wait=0, warmup=1, active=1, repeat=1)) as profiler:
+            for _ in range(2):
+                run()
+                self.wait()
+                profiler.step()
         seconds, counts = Counter(), Counter()
         for event in profiler.events():
             if event.device_type == torch.autograd.DeviceType.CUDA:

@@ -67,11 +67,7 @@ class ConTBlock(nn.Module):
             tuple: The second encoder's output, (B, C, H, W), and the block's, None where it ends at the encoders.
         """
         activated = F.relu(self.norm(x), inplace=True)
-        if self.with_cp and self.training:
-            # The norm stays outside: computed twice, it would update its statistics twice.
-            encoded = checkpoint(self.encode, activated, use_reentrant=False)
-        else:
-            encoded = self.encode(activated)
+        encoded = self.encode(activated)
         if self.conv is None:
             return encoded, None
         # The convolution comes last, so that its backward pass, which needs most memory, comes first.
@@ -83,7 +79,13 @@ class ConTBlock(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Runs the two encoders: (B, C, H, W) to (B, C, H, W)."""
         x = x.permute(0, 2, 3, 1)  # (B, H, W, C)
-        return in_strips(self.encoders, x, self.rows).permute(0, 3, 1, 2)
+        if self.with_cp and self.training:
+            # One by one, since the backward pass keeps all of what it computes again.
+            for encoder in self.encoders:
+                x = checkpoint(encoder, x, use_reentrant=False)
+        else:
+            x = in_strips(self.encoders, x, self.rows)
+        return x.permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ops import add_layer_norm, add_tiled, mlp, patch_attention
+from ..ops.recomputed import Recompute
 from .layers import Linear
 
 
@@ -104,10 +105,10 @@ class MLP(nn.Module):
         self.fc2 = Linear(width, channels)
         self.dropout = dropout
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Applies the layers."""
+    def forward(self, x: Tensor, recompute: Optional[Recompute] = None) -> Tensor:
+        """Applies the layers to maps that the backward pass recomputes or, without ``recompute``, keeps."""
         dropout = self.dropout if self.training else 0.0
-        return mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, dropout)
+        return mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, dropout, recompute)
 
 
 class Encoder(nn.Module):
@@ -150,9 +151,9 @@ class Encoder(nn.Module):
         if self.pre_norm:
             x = x + self.attn(self.norm1(x), bias)
             return x + self.mlp(self.norm2(x))
-        x = _add_norm(x, self.attn(x, bias), self.norm1)
-        return _add_norm(x, self.mlp(x), self.norm2)
+        x, recompute = _add_norm(x, self.attn(x, bias), self.norm1)
+        return _add_norm(x, self.mlp(x, recompute), self.norm2)[0]
 
 
-def _add_norm(x: Tensor, y: Tensor, norm: nn.LayerNorm) -> Tensor:
+def _add_norm(x: Tensor, y: Tensor, norm: nn.LayerNorm) -> Tuple[Tensor, Optional[Recompute]]:
     return add_layer_norm(x, y, norm.weight, norm.bias, norm.eps)

@@ -56,11 +56,16 @@ def _attention_on_cpu(
 
 
 def _attention_on_gpu(
-    qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
+    qkv: Tensor,
+    heads: int,
+    patch_size: int,
+    bias: Optional[Tensor] = None,
+    dropout: float = 0.0,
+    keep_tables: bool = True,
 ) -> Tensor:
     if gpu.takes_attention(qkv, heads, bias) and not dropout:
         return gpu.attention_by_triton(qkv, heads, patch_size, bias)
-    return padded_attention(qkv, heads, patch_size, bias, dropout)
+    return padded_attention(qkv, heads, patch_size, bias, dropout, keep_tables)
 
 
 @torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
@@ -109,12 +114,16 @@ def _backward(
     return grad_qkv.contiguous(), grad_bias.contiguous()
 
 
+# For compiled graphs.
+_padded = partial(padded_attention, keep_tables=False)
+
+
 def _backward_on_gpu(
     grad: Tensor, qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]
 ) -> Tuple[Tensor, Tensor]:
     if gpu.takes_attention(qkv, heads, bias):
         return gpu.attention_backward(grad, qkv, heads, patch_size, bias)
-    return _backward(padded_attention, grad, qkv, heads, patch_size, bias)
+    return _backward(_padded, grad, qkv, heads, patch_size, bias)
 
 
 def _shape(qkv: Tensor, *args: Any) -> Tensor:
@@ -141,15 +150,15 @@ def _differentiate(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
 
 register(
     'patch_attention(Tensor qkv, int heads, int patch_size, Tensor? bias) -> Tensor',
-    padded_attention,
+    _padded,
     _shape,
     torch.no_grad()(_attention_on_cpu),
-    torch.no_grad()(_attention_on_gpu),
+    torch.no_grad()(partial(_attention_on_gpu, keep_tables=False)),
     flops=count_flops,
 )
 register(
     'patch_attention_backward(Tensor grad, Tensor qkv, int heads, int patch_size, Tensor? bias) -> (Tensor, Tensor)',
-    partial(_backward, padded_attention),
+    partial(_backward, _padded),
     _backward_shapes,
     partial(_backward, _attention_on_cpu),
     _backward_on_gpu,

@@ -4,6 +4,7 @@ On a CPU linear layers are computed as 1x1 convolutions. oneDNN, which torch use
 way, and on AMD's processors is more than twice as fast as the BLAS that torch uses otherwise.
 """
 
+from functools import partial
 from math import prod
 from typing import Any, Optional, Sequence, Tuple
 
@@ -14,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from . import extension, gpu
 from .library import register, register_backward
+from .recomputed import Recompute
 from .target import COMPILERS, Target, autocast, is_inference, target
 
 
@@ -65,7 +67,15 @@ def linear_as_convolution(x: Tensor, weight: Tensor, bias: Optional[Tensor] = No
     return _of_image(F.conv2d(_to_image(x), weight[:, :, None, None], bias), x)
 
 
-def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, dropout: float = 0.0) -> Tensor:
+def mlp(
+    x: Tensor,
+    weight1: Tensor,
+    bias1: Tensor,
+    weight2: Tensor,
+    bias2: Tensor,
+    dropout: float = 0.0,
+    recompute: Optional[Recompute] = None,
+) -> Tensor:
     """Two linear layers with an exact GELU between them, each followed by dropout.
 
     Args:
@@ -75,6 +85,8 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
         weight2 (Tensor): (C, D).
         bias2 (Tensor): (C,).
         dropout (float): Dropout rate. Defaults to 0.
+        recompute (functools.partial | None): Returns ``x`` in the backward pass, which keeps the tensors that are its
+            positional arguments instead. Defaults to None.
 
     Returns:
         Tensor: (B, H, W, C).
@@ -91,7 +103,7 @@ def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tenso
             if gpu.takes_mlp(x):
                 return gpu.mlp(*autocast(x, *weights))
     elif not dropout and where in (Target.CPU, Target.GPU):
-        return MLPFunction.apply(*autocast(x, *weights))
+        return MLPFunction.apply(*autocast(x, *weights), recompute)
     return reference_mlp(x, *weights, dropout)
 
 
@@ -214,31 +226,41 @@ def _mlp_on_cpu(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias
 
 
 class MLPFunction(torch.autograd.Function):
-    """An MLP in training that computes GELU again in its backward pass.
+    """An MLP in training that computes GELU again in its backward pass, and its input where it is told how.
 
     GELU's outputs are a quarter of all that the training of an encoder would keep.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight1: Tensor,
+        bias1: Tensor,
+        weight2: Tensor,
+        bias2: Tensor,
+        recompute: Optional[Recompute],
+    ) -> Tensor:
         """Applies the layers."""
         layer = linear_as_convolution if x.is_cpu else F.linear
         hidden = layer(x, weight1, bias1)
-        ctx.save_for_backward(x, hidden, weight1, weight2)
+        ctx.recompute = recompute and partial(recompute.func, **recompute.keywords)
+        ctx.save_for_backward(hidden, weight1, weight2, *(recompute.args if recompute else (x,)))
         return layer(_gelu(hidden), weight2, bias2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Sequence[Optional[Tensor]]:
         """The gradients of maps, weights and biases."""
-        x, hidden, weight1, weight2 = ctx.saved_tensors
+        hidden, weight1, weight2, *kept = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         first = any(wanted[:3])
-        grad_hidden, *second = _linear_backward(grad, _gelu(hidden), weight2, [first, *wanted[3:]])
+        grad_hidden, *second = _linear_backward(grad, _gelu(hidden), weight2, [first, *wanted[3:5]])
         if grad_hidden is None:
-            return None, None, None, *second
+            return None, None, None, *second, None
         grad_hidden = _gelu_backward_(grad_hidden, hidden)
-        return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second
+        x = ctx.recompute(*kept).to(hidden.dtype) if ctx.recompute else kept[0]
+        return *_linear_backward(grad_hidden, x, weight1, wanted[:3]), *second, None
 
 
 def count_mlp_flops(x: Sequence[int], weight1: Sequence[int], *args: Any, **kwargs: Any) -> int:

@@ -11,14 +11,24 @@ from .target import Target, target
 
 
 def padded_attention(
-    qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None, dropout: float = 0.0
+    qkv: Tensor,
+    heads: int,
+    patch_size: int,
+    bias: Optional[Tensor] = None,
+    dropout: float = 0.0,
+    keep_tables: bool = True,
 ) -> Tensor:
-    """:func:`patch_attention` by a single call for all patches, with the missing pixels of smaller ones masked."""
+    """:func:`patch_attention` by a single call for all patches, with the missing pixels of smaller ones masked.
+
+    What depends on the size alone is kept for the next call, unless ``keep_tables`` is False: as in compiled graphs,
+    whose memory torch uses again.
+    """
     batch, height, width, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
     exporting = target(qkv) is Target.EXPORT
     # Under torch's simulations, as of memory, tensors are of classes of their own, and tables are not for keeping.
     # Neither are those that belong to the memory of a CUDA graph.
-    keep = not exporting and type(qkv) is Tensor and not (qkv.is_cuda and torch.cuda.is_current_stream_capturing())
+    capturing = qkv.is_cuda and torch.cuda.is_current_stream_capturing()
+    keep = keep_tables and type(qkv) is Tensor and not exporting and not capturing
     tables = _cached_padding_tables if keep else _padding_tables
     pixels, missing, places = tables(height, width, patch_size, qkv.device)
     patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)

@@ -1,5 +1,6 @@
-"""Attention in training that keeps its input only: the backward pass computes the attention weights again."""
+"""What the backward pass computes again instead of keeping it: a norm's output, attention weights."""
 
+from functools import partial
 from typing import Any, Callable, Optional, Tuple
 
 import torch
@@ -7,6 +8,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .target import is_inference
+
+# Returns a tensor again; the backward pass keeps its positional arguments, which are tensors.
+Recompute = partial[Tensor]
 
 
 def attend(

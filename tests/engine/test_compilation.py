@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch._inductor.config
 from reference import build, close
 
 from mmcontnet import ConTNet
@@ -47,9 +48,9 @@ def test_compiled_training_in_bfloat16():
 
 
 @pytest.mark.slow
-def test_compiled_training_with_dropout(monkeypatch):
+@torch._inductor.config.patch(fallback_random=True)
+def test_compiled_training_with_dropout():
     """As ConT-B has it; with torch's own random numbers the gradients are those of eager training."""
-    monkeypatch.setattr('torch._inductor.config.fallback_random', True)
     arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(16, 32, 64, 64), dropouts=(0.1,) * 4)
     eager = build(arch=arch, out_indices=(0,)).train()
     compiled = copy.deepcopy(eager)

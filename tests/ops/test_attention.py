@@ -1,12 +1,13 @@
 import pytest
 import torch
+from torch._C import DispatchKey, DispatchKeySet
 from torch._subclasses import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmcontnet.ops import patch_attention
 from mmcontnet.ops.attention import reference_attention
-from mmcontnet.ops.padding import padded_attention
+from mmcontnet.ops.padding import _cached_padding_tables, padded_attention
 from mmcontnet.ops.rectangles import attention_by_rectangles, rectangles
 
 SIZES = [(1, 1), (7, 7), (14, 28), (5, 16), (13, 8), (15, 21), (23, 17), (29, 1)]
@@ -125,6 +126,18 @@ def test_tables_of_a_simulation_are_not_kept():
         padded_attention(torch.empty(1, 19, 27, 48), 2, 7)
     qkv, _ = inputs(1, (19, 27), 2, 7, False)
     torch.testing.assert_close(padded_attention(qkv, 2, 7), reference_attention(qkv, 2, 7))
+
+
+def test_operators_keep_no_tables():
+    """In compiled graphs the tables would lie in memory that torch uses again."""
+    kept = _cached_padding_tables.cache_info().currsize
+    qkv, bias = inputs(1, (18, 29), 2, 7, True)
+    for keys in (DispatchKey.CompositeExplicitAutograd, DispatchKey.CUDA):
+        out = OPERATORS.patch_attention.default.redispatch(DispatchKeySet(keys), qkv.detach(), 2, 7, bias)
+        torch.testing.assert_close(out, reference_attention(qkv, 2, 7, bias))
+    assert _cached_padding_tables.cache_info().currsize == kept
+    padded_attention(qkv, 2, 7, bias)
+    assert _cached_padding_tables.cache_info().currsize == kept + 1
 
 
 @pytest.mark.parametrize('bias_dtype', [None, torch.float32, torch.bfloat16])

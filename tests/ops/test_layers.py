@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -62,6 +64,19 @@ def test_mlp_does_not_keep_what_gelu_returns():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
         mlp(*inputs)
     assert sorted(tuple(x.shape) for x in kept) == [(2, 5, 7, 16), (2, 5, 7, 24), (16, 24), (24, 16)]
+
+
+@pytest.mark.parametrize('half', [False, True])
+def test_mlp_keeps_what_its_input_is_computed_from(half):
+    source = torch.randn(2, 5, 7, 16)
+    inputs = [(2 * source).requires_grad_(), *weights()]
+    kept, gradients = [], []
+    for recompute in (None, partial(lambda source, factor: factor * source, source, factor=2)):
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+            with torch.autocast('cpu', torch.bfloat16, enabled=half):
+                out = mlp(*inputs, recompute=recompute)
+        gradients.append(torch.autograd.grad(out.sum(), inputs))
+    assert any(x is source for x in kept) and all(map(torch.equal, *gradients))
 
 
 def test_mlp_with_dropout():
