@@ -187,7 +187,7 @@ def main() -> None:
     args = parse_args()
     torch.manual_seed(args.seed)
     backbones = [build_backbone(name, weights) for name, weights in zip(args.models, args.weights)]
-    titles = [f'{Path(name).stem}, {weights} weights' for name, weights in zip(args.models, args.weights)]
+    titles = [f'{Path(name).stem}, {Path(weights).name} weights' for name, weights in zip(args.models, args.weights)]
     image = read_image(args.image, args.size) if args.image else None
     attentions = []
     if image is not None:
