@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcontnet import ConTNet
+from mmcontnet.models.encoder import Encoder
 from mmcontnet.ops import strips
 
 
@@ -223,6 +224,23 @@ def test_checkpointing_changes_nothing(tiny, settings):
         if expected.grad is not None:
             close(actual.grad, expected.grad)
     assert all(map(torch.equal, plain.buffers(), model.buffers()))
+
+
+def test_encoder_keeps_eleven_maps_for_the_backward_pass():
+    """Its input, queries, keys, values, attention's output, two sums, and the hidden layer, four times as wide."""
+    encoder = Encoder(32, 7, 2, 128, 0.0, 'absolute', True, False)
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+    kept = {}
+
+    def keep(x):
+        if x.untyped_storage().data_ptr() not in parameters:
+            kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        out = encoder(torch.randn(2, 14, 14, 32, requires_grad=True))
+    maps = [x.numel() / out.numel() for x in kept.values() if x.numel() >= out.numel()]
+    assert sum(maps) == 11
 
 
 def test_checkpointing_repeats_dropout():
