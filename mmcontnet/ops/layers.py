@@ -96,7 +96,7 @@ def mlp(
     if not dropout and is_inference():
         if where is Target.CPU:
             return _mlp_on_cpu(*autocast(x, *weights))
-        if where is Target.CPU_COMPILER:
+        if where is Target.CPU_COMPILER or (where is Target.GPU_COMPILER and x.shape[3] <= gpu.MAX_MLP):
             return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
         if where is Target.GPU:
             x = autocast(x)[0]
@@ -219,6 +219,10 @@ def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tens
     return F.linear(F.gelu(F.linear(x, weight1, bias1)), weight2, bias2)
 
 
+def _mlp_on_gpu(x: Tensor, *weights: Tensor) -> Tensor:
+    return gpu.mlp(x, *weights) if gpu.takes_mlp(x) else _mlp(x, *weights)
+
+
 def _mlp_on_cpu(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
     hidden = linear_as_convolution(x, weight1, bias1)
     hidden = extension.gelu_(hidden) if extension.takes(hidden) else F.gelu(hidden)
@@ -298,5 +302,6 @@ register(
     _mlp,
     lambda x, *weights: torch.empty_like(x),
     _mlp_on_cpu,
+    _mlp_on_gpu,
     flops=count_mlp_flops,
 )

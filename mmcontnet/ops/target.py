@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-# Before torch 2.7 an exporter says that it compiles.
-_is_exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+# What torch.compiler.is_exporting() returns; up to torch 2.12 the compiler took that function itself for True in all
+# graphs. Before torch 2.7 an exporter says that it compiles.
+_EXPORTING = '_is_exporting_flag' if hasattr(torch.compiler, '_is_exporting_flag') else '_is_compiling_flag'
 
 # oneDNN, from which torch has its convolutions on a CPU, multiplies bfloat16 by the instructions for it, which torch's
 # fused attention does not.
@@ -23,13 +24,13 @@ class Target(Enum):
     ============  ==================  ===========  ================  ===============  ==============  =========
     EXPORT        padded              torch's      torch's           torch's          torch's         no
     CPU_COMPILER  operator            operator     operator (conv.)  operator (inf.)  torch's         no
-    GPU_COMPILER  operator            operator     torch's           torch's          torch's         no
+    GPU_COMPILER  operator            operator     torch's           operator (inf.)  torch's         no
     CPU           C++, or rectangles  torch's      as a convolution  GELU in C++      torch's         inference
     META          operator            torch's      torch's           torch's          torch's         no
     GPU           Triton, or padded   torch's      torch's (*)       Triton (inf.)*   Triton          no
     ============  ==================  ===========  ================  ===============  ==============  =========
 
-    (*) In training with a backward pass of this package.
+    (*) In training with a backward pass of this package. MLPs in Triton are for few channels.
 
     An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """
@@ -47,7 +48,7 @@ COMPILERS = (Target.CPU_COMPILER, Target.GPU_COMPILER)
 
 def target(x: Tensor) -> Target:
     """Where what takes ``x`` runs."""
-    if _is_exporting() or torch.jit.is_tracing():
+    if getattr(torch.compiler, _EXPORTING) or torch.jit.is_tracing():
         return Target.EXPORT
     device = x.device.type
     if torch.compiler.is_dynamo_compiling():  # is_compiling() would hold in all threads while one compiles.
@@ -63,7 +64,8 @@ def is_inference() -> bool:
 def autocast(x: Tensor, *others: Optional[Tensor]) -> Tuple[Any, ...]:
     """The tensors in the type that autocast gives a matrix product; as they are where autocast is off."""
     device = x.device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+    # Autocast knows no meta device. Compilers before torch 2.13 stop at torch.amp.is_autocast_available().
+    if device == 'meta' or not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
         return (x, *others)
     dtype = torch.get_autocast_dtype(device)
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in (x, *others))

@@ -20,6 +20,28 @@ def test_a_network_trains_while_another_thread_compiles(tiny, monkeypatch):
         close(actual.grad, expected.grad)
 
 
+@pytest.mark.parametrize('autocast', [False, True])
+def test_a_compiler_gets_one_graph_of_operators(tiny, autocast):
+    """Whatever its version takes the functions to be that tell of compilers, exporters and autocast."""
+    graphs = []
+
+    def record(module, inputs):
+        graphs.append({str(node.target) for node in module.graph.nodes if node.op == 'call_function'})
+        return module
+
+    network = torch.compile(build(**tiny).eval(), backend=record, fullgraph=True)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        network(torch.randn(2, 3, 50, 70))
+    expected = {f'mmcontnet.{name}' for name in ('convolution', 'mlp', 'patch_attention')}
+    assert [{name for name in graph if 'mmcontnet' in name} for graph in graphs] == [expected]
+
+
+def test_a_strict_export_has_torchs_operators_only(tiny):
+    """Though the compiler traces it."""
+    program = torch.export.export(build(**tiny).eval(), (torch.randn(2, 3, 50, 70),), strict=True)
+    assert not [node for node in program.graph.nodes if 'mmcontnet' in str(node.target)]
+
+
 def test_no_derivative_is_lost_in_inference():
     """The fused layers of inference know none."""
     x, *layers = torch.randn(1, 4, 5, 16), torch.randn(24, 16), torch.randn(24), torch.randn(16, 24), torch.randn(16)
