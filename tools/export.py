@@ -29,13 +29,16 @@ from mmcontnet.commands import (
     existing_file,
     output_folder,
 )
-from mmcontnet.export import FORMATS, export
 from mmcontnet.toolboxes import find_entry_point, read_config
 
 
 @command
 def main() -> None:
     """Reads the arguments."""
+    try:
+        from mmcontnet.export import FORMATS, export
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error}; pip install 'mmcontnet[export]'") from error
     parser = command_parser(__doc__)
     parser.add_argument('config', metavar='CONFIG', type=config_file, help='config that the model was trained with')
     parser.add_argument('checkpoint', metavar='CHECKPOINT', type=existing_file, help='its weights')

@@ -1,8 +1,9 @@
 """Predictions drawn into pictures."""
 
-from typing import Tuple, Union
+from typing import Any, Tuple, Union
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from .description import Description
@@ -15,7 +16,7 @@ BEST_CLASSES = 5
 
 
 def draw(
-    image: np.ndarray, prediction: Union[Detections, LabelMap, Classes], description: Description, score: float
+    image: NDArray[Any], prediction: Union[Detections, LabelMap, Classes], description: Description, score: float
 ) -> Image.Image:
     """Draws boxes and masks, a label map, or the best classes.
 
@@ -37,7 +38,7 @@ def draw(
     return drawn
 
 
-def _draw_detections(image: np.ndarray, found: Detections, description: Description, score: float) -> Image.Image:
+def _draw_detections(image: NDArray[Any], found: Detections, description: Description, score: float) -> Image.Image:
     shown = np.flatnonzero(found.scores >= score)[::-1]  # The best on top.
     colors = [tuple(description.palette[label]) for label in found.labels]
     image = image.copy()
@@ -56,7 +57,7 @@ def _draw_detections(image: np.ndarray, found: Detections, description: Descript
     return drawn
 
 
-def _font(image: np.ndarray) -> Font:
+def _font(image: NDArray[Any]) -> Font:
     return ImageFont.load_default(max(10, max(image.shape) // 60))
 
 

@@ -1,11 +1,12 @@
 """Masks of objects at the size of the picture."""
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def paste_masks(masks: np.ndarray, boxes: np.ndarray, size: Tuple[int, int], threshold: float) -> np.ndarray:
+def paste_masks(masks: NDArray[Any], boxes: NDArray[Any], size: Tuple[int, int], threshold: float) -> NDArray[Any]:
     """Puts masks of boxes into the picture, as mmdet does.
 
     Args:
@@ -25,7 +26,7 @@ def paste_masks(masks: np.ndarray, boxes: np.ndarray, size: Tuple[int, int], thr
     return pasted
 
 
-def _interpolate(start: float, end: float, length: int, cells: int) -> Tuple[slice, np.ndarray]:
+def _interpolate(start: float, end: float, length: int, cells: int) -> Tuple[slice, NDArray[Any]]:
     """The pixels of an axis that a box reaches, and the weights of the cells for each of them, (pixels, cells)."""
     first, last = max(int(np.floor(start)) - 1, 0), min(int(np.ceil(end)) + 1, length)
     centres = np.arange(first, last, dtype=np.float32) + np.float32(0.5)

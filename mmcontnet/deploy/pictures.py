@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Tuple, Union
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-Picture = Union[str, Path, Image.Image, np.ndarray]
+Picture = Union[str, Path, Image.Image, NDArray[Any]]
 # OpenCV multiplies by coefficients in whole numbers of this fraction.
 _ONE = 2048
 
@@ -14,11 +15,11 @@ _ONE = 2048
 class Prepared(NamedTuple):
     """A resized picture, (H, W, 3), RGB, and what its width and height were multiplied by."""
 
-    image: np.ndarray
+    image: NDArray[Any]
     scale: Tuple[float, float]
 
 
-def read_picture(picture: Picture) -> np.ndarray:
+def read_picture(picture: Picture) -> NDArray[Any]:
     """Makes an array of a picture.
 
     Args:
@@ -52,14 +53,14 @@ def read_picture(picture: Picture) -> np.ndarray:
     )
 
 
-def _to_array(picture: Image.Image) -> np.ndarray:
+def _to_array(picture: Image.Image) -> NDArray[Any]:
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith('I'):
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
     return np.asarray(picture.convert('RGB'))
 
 
-def prepare(image: np.ndarray, pipeline: Dict[str, Any]) -> Prepared:
+def prepare(image: NDArray[Any], pipeline: Dict[str, Any]) -> Prepared:
     """Resizes and crops a picture as the test pipeline of the model's config does.
 
     Args:
@@ -97,7 +98,7 @@ def target_size(width: int, height: int, how: Any) -> Tuple[int, int]:
     return int(length * width / height), length
 
 
-def resize(image: np.ndarray, width: int, height: int, backend: str) -> np.ndarray:
+def resize(image: NDArray[Any], width: int, height: int, backend: str) -> NDArray[Any]:
     """Resizes a picture by bilinear interpolation, bit for bit as OpenCV (``'cv2'``) or Pillow does."""
     if backend == 'pillow':
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
@@ -114,7 +115,7 @@ def resize(image: np.ndarray, width: int, height: int, backend: str) -> np.ndarr
     return (((rows[0] * wide[upper] >> 16) + (rows[1] * wide[lower] >> 16) + 2) >> 2).astype(np.uint8)
 
 
-def _neighbours(old: int, new: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbours(old: int, new: int) -> Tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The two pixels, (new,) each, that a pixel of a resized axis is between, and their coefficients, (2, new)."""
     positions = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
     first = np.floor(positions)
@@ -124,7 +125,7 @@ def _neighbours(old: int, new: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]
     return first.clip(0, old - 1), (first + 1).clip(0, old - 1), coefficients
 
 
-def crop(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def crop(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     """The centre of a picture, at most as large as the picture."""
     top = max(0, round((image.shape[0] - height) / 2))
     left = max(0, round((image.shape[1] - width) / 2))

@@ -1,14 +1,15 @@
 """From a picture to boxes, a label map or classes, by onnxruntime."""
 
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Union
 
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 
 from .description import read_description
 from .masks import paste_masks
 from .pictures import Picture, prepare, read_picture
+from .session import first_line, open_session
 
 OUTPUTS = {
     'detection': ('boxes', 'scores', 'labels'),
@@ -27,23 +28,23 @@ class Detections(NamedTuple):
         masks (np.ndarray | None): (N, H, W), bool; None from a model without masks.
     """
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    masks: Optional[np.ndarray]
+    boxes: NDArray[Any]
+    scores: NDArray[Any]
+    labels: NDArray[Any]
+    masks: Optional[NDArray[Any]]
 
 
 class LabelMap(NamedTuple):
     """The classes of the pixels of a picture, (H, W), counted from 0."""
 
-    label_map: np.ndarray
+    label_map: NDArray[Any]
 
 
 class Classes(NamedTuple):
     """The probabilities of all classes of a picture, (N,), highest first, and the classes, (N,), counted from 0."""
 
-    scores: np.ndarray
-    labels: np.ndarray
+    scores: NDArray[Any]
+    labels: NDArray[Any]
 
 
 class Predictor:
@@ -56,6 +57,7 @@ class Predictor:
         description (Description): Its classes, among others.
 
     Raises:
+        ImportError: onnxruntime is missing.
         ValueError: There is no model that can be run, or it is damaged; the message says why.
 
     Example:
@@ -75,12 +77,9 @@ class Predictor:
         self._run = self.open(path)
         self._predict = getattr(self, f'_predict_{self.description.task}')
 
-    def open(self, path: Path) -> Callable[..., List[np.ndarray]]:
+    def open(self, path: Path) -> Callable[..., List[NDArray[Any]]]:
         """The network as a function of its inputs by name."""
-        try:
-            session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
-        except Exception as error:  # Its errors have no class in common.
-            raise ValueError(f'{path} cannot be opened by onnxruntime: {_first_line(error)}') from None
+        session = open_session(path)
         found = [output.name for output in session.get_outputs()]
         expected = OUTPUTS[self.description.task]
         if tuple(found[: len(expected)]) != expected:
@@ -89,12 +88,12 @@ class Predictor:
                 f'{", ".join(expected)}; export the model again'
             )
 
-        def run(**inputs: np.ndarray) -> List[np.ndarray]:
+        def run(**inputs: NDArray[Any]) -> List[NDArray[Any]]:
             try:
                 return session.run(None, inputs)
             except Exception as error:
                 shapes = ', '.join(f'{name} of {value.dtype} {value.shape}' for name, value in inputs.items())
-                raise ValueError(f'{path} cannot be run on {shapes}: {_first_line(error)}') from None
+                raise ValueError(f'{path} cannot be run on {shapes}: {first_line(error)}') from None
 
         return run
 
@@ -114,7 +113,7 @@ class Predictor:
         """
         return self._predict(read_picture(picture))
 
-    def _predict_detection(self, image: np.ndarray) -> Detections:
+    def _predict_detection(self, image: NDArray[Any]) -> Detections:
         prepared = prepare(image, self.description.pipeline)
         boxes, scores, labels, *masks = self._run(images=prepared.image[None])
         count = np.count_nonzero(scores[0])
@@ -125,16 +124,12 @@ class Predictor:
             pasted = paste_masks(masks[0][0, :count], boxes, image.shape[:2], threshold)
         return Detections(boxes, scores[0, :count], labels[0, :count], pasted)
 
-    def _predict_segmentation(self, image: np.ndarray) -> LabelMap:
+    def _predict_segmentation(self, image: NDArray[Any]) -> LabelMap:
         prepared = prepare(image, self.description.pipeline)
         (label_map,) = self._run(images=prepared.image[None], size=np.array(image.shape[:2]))
         return LabelMap(label_map[0])
 
-    def _predict_classification(self, image: np.ndarray) -> Classes:
+    def _predict_classification(self, image: NDArray[Any]) -> Classes:
         (scores,) = self._run(images=prepare(image, self.description.pipeline).image[None])
         labels = np.argsort(-scores[0], kind='stable')
         return Classes(scores[0][labels], labels)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

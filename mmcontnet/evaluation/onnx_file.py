@@ -5,6 +5,8 @@ from typing import Any, Dict, Sequence
 import numpy as np
 import torch
 
+from ..deploy.session import open_session
+
 
 class OnnxFile:
     """An exported network or model on the CPU, with as many threads as torch has.
@@ -13,20 +15,12 @@ class OnnxFile:
         path (str): The file.
 
     Raises:
-        ValueError: onnxruntime is missing, or cannot open the file.
+        ImportError: onnxruntime is missing.
+        ValueError: It cannot open the file.
     """
 
     def __init__(self, path: str) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ValueError('onnxruntime is not installed; pip install onnxruntime') from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-        except Exception as error:  # Its errors have no class in common.
-            raise ValueError(f'onnxruntime cannot open {path}: {error}') from None
+        self.session = open_session(path, ['CPUExecutionProvider'], torch.get_num_threads())
 
     def prepare(self, shape: Sequence[int], **mode: Any) -> None:
         """Makes random images of a shape.

@@ -128,7 +128,7 @@ def test_numbers_that_are_not_finite_stop_it():
         (['--shapes', '9999999x3x999x999'], 'do not fit into the memory'),
         (['--shapes', f'{10**30}x3x1x1'], 'do not fit into the memory'),
         (['--models', 'mmdet::nope/nope.py'], 'does not exist'),
-        (['--models', 'missing.onnx'], 'onnxruntime cannot open missing.onnx: '),
+        (['--models', 'missing.onnx'], 'missing.onnx cannot be opened by onnxruntime: '),
         (['--repeats', '0'], "'0' is no positive integer"),
         (['--dtype', 'int8'], 'invalid choice'),
         (['--json', 'missing/a.json'], 'missing/a.json cannot be written'),

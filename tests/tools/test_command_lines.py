@@ -359,3 +359,29 @@ def test_missing_tensorboard_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
     _, errors = run_tool('tools/train.py', 'tiny.py', '--tensorboard', status=1)
     assert errors.splitlines()[-1].startswith('--tensorboard: ') and errors.endswith('; pip install tensorboard\n')
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """As if none of what exported models need were installed."""
+    for name in ('onnx', 'onnx_ir', 'onnxscript', 'onnxruntime'):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith(('mmcontnet.deploy', 'mmcontnet.export'))]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_checkpoints_are_evaluated_without_onnxruntime(monkeypatch, bare):
+    scripts = []
+    monkeypatch.setattr('mmcontnet.engine.entry_points.run_entry_point', lambda script, *_: scripts.append(script))
+    run_tool('tools/test.py', ROOT / 'configs/retinanet_contm_coco.py', 'epoch_12.pth')
+    assert scripts == ['test.py']
+
+
+def test_missing_onnx_says_what_to_install(bare):
+    _, errors = run_tool('tools/export.py', 'tiny.py', 'epoch_12.pth', '--out', 'exported', status=1)
+    assert errors.endswith("; pip install 'mmcontnet[export]'\n") and len(errors.splitlines()) == 1
+
+
+def test_missing_onnxruntime_says_what_to_install(bare):
+    _, errors = run_tool('tools/benchmark.py', '--models', 'model.onnx', status=2)
+    assert errors.endswith('; pip install onnxruntime\n')
