@@ -121,7 +121,7 @@ class Predictor:
         pasted = None
         threshold = self.description.mask_threshold
         if masks and threshold is not None:
-            pasted = paste_masks(masks[0][0, :count], boxes, image.shape[:2], threshold)
+            pasted = paste_masks(masks[0][0, :count], boxes, (image.shape[0], image.shape[1]), threshold)
         return Detections(boxes, scores[0, :count], labels[0, :count], pasted)
 
     def _predict_segmentation(self, image: NDArray[Any]) -> LabelMap:

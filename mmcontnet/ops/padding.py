@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .target import Target, target
 
+Tables = Tuple[Tuple[Tensor, Tensor, Tensor], Tensor, Tensor]
+
 
 def padded_attention(
     qkv: Tensor,
@@ -30,25 +32,32 @@ def padded_attention(
     capturing = qkv.is_cuda and torch.cuda.is_current_stream_capturing()
     keep = keep_tables and type(qkv) is Tensor and not exporting and not capturing
     tables = _cached_padding_tables if keep else _padding_tables
-    pixels, missing, places = tables(height, width, patch_size, qkv.device)
-    patches = qkv.reshape(batch, height * width, 3 * channels).index_select(1, pixels)
-    patches = patches.reshape(batch * missing.shape[0], patch_size**2, 3, heads, channels // heads)
-    q, k, v = (x.transpose(1, 2) for x in patches.unbind(2))  # (n, heads, p * p, C / heads)
-    mask = missing.to(q.dtype).repeat(batch, 1).reshape(batch * missing.shape[0], 1, 1, patch_size**2)
+    parts, missing, places = tables(height, width, patch_size, heads, qkv.device)
+    shape = batch * missing.shape[0], heads, patch_size**2, channels // heads
+    rows = qkv.reshape(batch, height * width * 3 * heads, shape[3])
+    # A single copy each: to patches, and heads before tokens.
+    q, k, v = (rows.index_select(1, part).reshape(shape) for part in parts)
+    mask = missing.to(q.dtype).repeat(batch, 1).reshape(shape[0], 1, 1, shape[2])
     if bias is not None:
         mask = mask + bias.to(q.dtype)
-    out = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-    out = out.transpose(1, 2)
-    if exporting:  # Elsewhere torch's attention may lay it out in another way than here.
-        out = out.clone(memory_format=torch.contiguous_format)
-    out = out.reshape(batch, pixels.shape[0], channels).index_select(1, places)
+    attend = _attend_step_by_step if exporting else F.scaled_dot_product_attention
+    out = attend(q, k, v, mask, dropout)
+    out = out.reshape(batch, missing.shape[0] * heads * shape[2], shape[3]).index_select(1, places)
     return out.reshape(batch, height, width, channels)
 
 
-def _padding_tables(height: int, width: int, patch_size: int, device: torch.device) -> Tuple[Tensor, Tensor, Tensor]:
-    """For a map in padded patches: the pixel of each token, -inf for tokens that are missing, the token of each pixel.
+def _attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float) -> Tensor:
+    """``scaled_dot_product_attention`` of products from which exporters make fewer copies."""
+    logits = (q * q.shape[3] ** -0.5) @ k.mT + mask
+    return F.dropout(logits.softmax(-1), dropout) @ v
 
-    There is one patch more than the map has: an exporter would otherwise assume that there are several.
+
+def _padding_tables(height: int, width: int, patch_size: int, heads: int, device: torch.device) -> Tables:
+    """For a map in padded patches: the rows of queries, of keys and of values, -inf for tokens that are missing, and
+    the row of the output for each pixel and head.
+
+    A row is what one head has of one pixel. There is one patch more than the map has: an exporter would otherwise
+    assume that there are several.
     """
     area = patch_size**2
     across = (width + patch_size - 1) // patch_size
@@ -58,16 +67,19 @@ def _padding_tables(height: int, width: int, patch_size: int, device: torch.devi
     # ONNX has no remainder by a number that is not known beforehand.
     y = patch // across * patch_size + place // patch_size
     x = (patch - patch // across * across) * patch_size + place % patch_size
-    pixels = y.clamp(max=height - 1) * width + x.clamp(max=width - 1)
     missing = torch.where((y < height) & (x < width), 0.0, float('-inf')).reshape(count, area)
+    pixels = (y.clamp(max=height - 1) * width + x.clamp(max=width - 1)).reshape(count, 1, area)
+    head = torch.arange(heads, device=device)
+    queries = (pixels * (3 * heads) + head[:, None]).flatten()
     pixel = torch.arange(height * width, device=device)
     y = pixel // width
     x = pixel - y * width
-    places = (y // patch_size * across + x // patch_size) * area + y % patch_size * patch_size + x % patch_size
-    return pixels, missing, places
+    patch, place = y // patch_size * across + x // patch_size, y % patch_size * patch_size + x % patch_size
+    places = (patch * (heads * area) + place)[:, None] + head * area
+    return (queries, queries + heads, queries + 2 * heads), missing, places.flatten()
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # What is kept may be needed in training, too.
-def _cached_padding_tables(*arguments: Any) -> Tuple[Tensor, Tensor, Tensor]:
+def _cached_padding_tables(*arguments: Any) -> Tables:
     return _padding_tables(*arguments)

@@ -26,4 +26,4 @@ def reference_add_tiled(x: Tensor, patch: Tensor) -> Tensor:
     """What :func:`add_tiled` computes, by the place of each row and column in its patch."""
     rows = torch.arange(x.shape[1], device=x.device) % patch.shape[0]
     columns = torch.arange(x.shape[2], device=x.device) % patch.shape[1]
-    return x + patch[rows][:, columns]
+    return x + patch.index_select(0, rows).index_select(1, columns)
