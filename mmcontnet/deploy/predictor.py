@@ -6,7 +6,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from .description import read_description
+from .description import FILE, read_description
 from .masks import paste_masks
 from .pictures import Picture, prepare, read_picture
 from .session import first_line, open_session
@@ -75,7 +75,9 @@ class Predictor:
         if path.suffix != self.suffix:
             raise ValueError(f'{path} is not for onnxruntime; open it with torch, or export with --format onnx')
         self._run = self.open(path)
-        self._predict = getattr(self, f'_predict_{self.description.task}')
+        self._predict: Callable[[NDArray[Any]], Union[Detections, LabelMap, Classes]] = getattr(
+            self, f'_predict_{self.description.task}'
+        )
 
     def open(self, path: Path) -> Callable[..., List[NDArray[Any]]]:
         """The network as a function of its inputs by name."""
@@ -109,9 +111,14 @@ class Predictor:
 
         Raises:
             OSError: The file cannot be read as a picture.
-            ValueError: The picture is of another type, or too small.
+            ValueError: The picture is of another type, or too small, or the description lacks a class that was found.
         """
-        return self._predict(read_picture(picture))
+        prediction = self._predict(read_picture(picture))
+        labels = prediction.label_map if isinstance(prediction, LabelMap) else prediction.labels
+        names = len(self.description.classes)
+        if labels.size and labels.max() >= names:
+            raise ValueError(f'the model finds class {labels.max()}, but {FILE} names {names}; export the model again')
+        return prediction
 
     def _predict_detection(self, image: NDArray[Any]) -> Detections:
         prepared = prepare(image, self.description.pipeline)

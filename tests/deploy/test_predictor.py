@@ -98,6 +98,14 @@ def test_damaged_folders_are_refused(tmp_path, damage, message):
     assert message in str(error.value) and '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'classification'])
+def test_classes_without_a_name_are_refused(tmp_path, task):
+    folder = write_exported(tmp_path, task)
+    edit(classes=['a'])(folder)
+    with pytest.raises(ValueError, match=r'finds class [12], but model.json names 1; export the model again'):
+        Predictor(folder)(PICTURE)
+
+
 def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match='missing holds no exported model'):
         Predictor(tmp_path / 'missing')
