@@ -33,9 +33,9 @@ CLASSES = ('circle', 'triangle', 'square', 'star')
 HEIGHT, WIDTH = 384, 480
 COUNTS = {'train2017': 720, 'val2017': 60}
 MARK = 24.0  # Radius of a mark in pixels.
-# BGR, of the marks of the four classes; a dot without meaning is grey.
+# BGR, of the marks of the four classes; a dot without meaning is gray.
 COLORS = ((40, 40, 230), (60, 190, 40), (230, 90, 20), (20, 200, 230))
-GREY = (128, 128, 128)
+GRAY = (128, 128, 128)
 # Of Pascal VOC.
 PAGE = """<annotation>
   <filename>{}.jpg</filename>
@@ -75,11 +75,11 @@ def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
     for _ in range(rng.integers(1, 6)):
         label = int(rng.integers(len(CLASSES)))
         radius = rng.uniform(39, 84)
-        centre = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
-        if any(np.hypot(*(centre - other[:2])) < 0.9 * (radius + other[2]) for other in taken):
+        center = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
+        if any(np.hypot(*(center - other[:2])) < 0.9 * (radius + other[2]) for other in taken):
             continue
-        taken.append(np.array([*centre, radius]))
-        corners = centre + outline(label, radius, rng.uniform(0, 2 * np.pi))
+        taken.append(np.array([*center, radius]))
+        corners = center + outline(label, radius, rng.uniform(0, 2 * np.pi))
         fill(image, corners, rng.uniform(0, 255, 3), edge=3)
         shapes.append(Shape(label, corners))
     return image, shapes
@@ -89,7 +89,7 @@ def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[S
     """Draws a picture as :func:`draw`, of one or two discs whose class is told by a mark, and by nothing else.
 
     A line joins each disc with a spot outside of it. One of the two has a mark with shape and color of the class, the
-    other a grey dot.
+    other a gray dot.
 
     Args:
         rng (np.random.Generator): Random numbers; equal ones give the same discs, lines and classes, near and far.
@@ -104,20 +104,20 @@ def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[S
         room = 1.5 * radius  # With the corners of the box.
         distance = room + MARK + rng.uniform(0, 35)
         angle, color = rng.uniform(0, 2 * np.pi), rng.uniform(0, 255, 3)
-        centre = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
-        end = centre + distance * np.array([np.cos(angle), np.sin(angle)])
+        center = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
+        end = center + distance * np.array([np.cos(angle), np.sin(angle)])
         inside = (end > MARK).all() and (end < (WIDTH - MARK, HEIGHT - MARK)).all()
-        spots = [np.array([*centre, room]), np.array([*end, MARK])]
+        spots = [np.array([*center, room]), np.array([*end, MARK])]
         if not inside or any(np.hypot(*(a - b)[:2]) < a[2] + b[2] for a in spots for b in taken):
             continue
         taken += spots
-        disc = centre + outline(CLASSES.index('circle'), radius, 0)
-        cv2.line(image, *(tuple(np.round(point).astype(int).tolist()) for point in (centre, end)), color.tolist(), 5)
+        disc = center + outline(CLASSES.index('circle'), radius, 0)
+        cv2.line(image, *(tuple(np.round(point).astype(int).tolist()) for point in (center, end)), color.tolist(), 5)
         fill(image, disc, color, edge=3)
         turned = outline(label, MARK, rng.uniform(0, 2 * np.pi))
-        telling, other = (end, centre) if far else (centre, end)
+        telling, other = (end, center) if far else (center, end)
         fill(image, telling + turned, np.array(COLORS[label]), edge=1)
-        fill(image, other + outline(CLASSES.index('circle'), MARK / 2, 0), np.array(GREY), edge=1)
+        fill(image, other + outline(CLASSES.index('circle'), MARK / 2, 0), np.array(GRAY), edge=1)
         shapes.append(Shape(label, disc))
     return image, shapes
 
@@ -211,7 +211,7 @@ def write_voc(root: Path, seed: int = 0, images: Optional[int] = None, mark: Opt
 
 
 def write_yolo(root: Path, seed: int = 0, images: Optional[int] = None, mark: Optional[str] = None) -> None:
-    """Writes the same images in the layout of YOLO, with centres and sizes in shares of the image."""
+    """Writes the same images in the layout of YOLO, with centers and sizes in shares of the image."""
     for split, count in count_images(images).items():
         short = split.replace('2017', '')
         (root / 'labels' / short).mkdir(parents=True, exist_ok=True)
@@ -219,8 +219,8 @@ def write_yolo(root: Path, seed: int = 0, images: Optional[int] = None, mark: Op
             lines = []
             for annotation in annotations:
                 x, y, width, height = annotation['bbox']
-                centre = (x + width / 2) / WIDTH, (y + height / 2) / HEIGHT
-                numbers = (*centre, width / WIDTH, height / HEIGHT)
+                center = (x + width / 2) / WIDTH, (y + height / 2) / HEIGHT
+                numbers = (*center, width / WIDTH, height / HEIGHT)
                 lines.append(' '.join([str(annotation['category_id'] - 1), *(f'{number:.6f}' for number in numbers)]))
             (root / 'labels' / short / f'{name}.txt').write_text('\n'.join(lines) + '\n')
     names = '\n'.join(f'  {label}: {name}' for label, name in enumerate(CLASSES))

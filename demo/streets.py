@@ -46,11 +46,11 @@ STUFF = {
 
 
 class Region(NamedTuple):
-    """A labelled polygon, (N, 2) whole pixels as x, y, and its colour. Later ones hide earlier ones."""
+    """A labeled polygon, (N, 2) whole pixels as x, y, and its color. Later ones hide earlier ones."""
 
     label: str
     polygon: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
 
 
 def surroundings(rng: np.random.Generator) -> List[Region]:
@@ -92,8 +92,8 @@ def things(rng: np.random.Generator) -> List[Region]:
         corners = np.array(outline.split(), float).reshape(-1, 2)
         if rng.integers(2):
             corners[:, 0] = 1 - corners[:, 0]
-        centre = rng.uniform(0.05, 0.95) * WIDTH
-        polygon = whole_pixels((centre - size[0] / 2, foot - size[1]) + corners * size)
+        center = rng.uniform(0.05, 0.95) * WIDTH
+        polygon = whole_pixels((center - size[0] / 2, foot - size[1]) + corners * size)
         regions.append(Region(label, polygon, rng.uniform(0, 255, 3)))
     return regions
 
@@ -104,7 +104,7 @@ def draw_street(rng: np.random.Generator) -> Tuple[np.ndarray, List[Region]]:
     regions[-1:-1] = things(rng)  # The own car is nearest.
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for region in regions:
-        fill(image, region.polygon, region.colour, edge=1)
+        fill(image, region.polygon, region.color, edge=1)
     return cv2.addWeighted(image, 0.8, texture(rng, HEIGHT, WIDTH), 0.2, 0), regions
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 
 from mmcontnet.commands import about, add_cfg_options, command, command_parser, config_file, positive_int
-from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarise
+from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarize
 from mmcontnet.toolboxes import read_config
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     cfg = read_config(args.config, args.cfg_options)
     with about(args.config):
         findings = check_config(cfg, args.workers)
-    print(summarise(findings))
+    print(summarize(findings))
     sys.exit(any(not finding.harmless for finding in findings))
 
 

@@ -32,7 +32,7 @@ from mmcontnet.commands import (
     positive_int,
     printable,
 )
-from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarise
+from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarize
 from mmcontnet.datasets.config_text import BASES, Recipe
 from mmcontnet.datasets.findings import Finding, collect
 from mmcontnet.datasets.formats.common import Paths
@@ -109,7 +109,7 @@ def main() -> None:
     if output and all(finding.harmless for finding in findings):
         with about(f'{args.out} is not written'):
             findings += write_and_check(output, args.out)
-    print(summarise(findings))
+    print(summarize(findings))
     if not output or not all(finding.harmless for finding in findings):
         sys.exit(f'{args.out} is not written: correct the problems above first')
     print('\n'.join(map(printable, ['', *output.notes, '', 'Written:', *(f'  {path}' for path in output.files)])))

@@ -6,7 +6,7 @@ _base_ = [
 
 # The authors' recipe, for 8 GPUs with 64 images each. What the paper leaves open is as in the released training script:
 # the cosine runs from the start, below the warm-up, and ends at 0; no drop path, no random erasing; bilinear crops of
-# 224 pixels, evaluation on the centre of 256. Inferred, not published: the ResNets have the very same recipe, and the
+# 224 pixels, evaluation on the center of 256. Inferred, not published: the ResNets have the very same recipe, and the
 # plain one augments by crops and flips alone.
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.5),

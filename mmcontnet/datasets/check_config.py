@@ -42,7 +42,7 @@ def check_config(cfg: Config, workers: int) -> List[Finding]:
         return list(_check_splits(cfg, pool))
 
 
-def summarise(findings: List[Finding]) -> str:
+def summarize(findings: List[Finding]) -> str:
     """The findings as text, a few of each kind, each on a line of its own."""
     lines = []
     for title, harmless in (('Problems', False), ('Remarks', True)):

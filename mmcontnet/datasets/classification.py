@@ -6,22 +6,22 @@ from typing import Set
 
 import numpy as np
 
-from .findings import Finding, Findings, Source, check_each_image, initialise
+from .findings import Finding, Findings, Source, check_each_image, initialize
 from .images import Loader, check_image, find_loader
 
 
 def check_classification(source: Source, pool: ThreadPool) -> Findings:
     """A data set of mmpretrain with one or several labels for each image."""
-    if not (yield from initialise(source)):
+    if not (yield from initialize(source)):
         return
     used: Set[int] = set()
-    yield from check_each_image(partial(_check_labelled_image, source, find_loader(source), used), source, pool)
+    yield from check_each_image(partial(_check_labeled_image, source, find_loader(source), used), source, pool)
     for label, name in enumerate(source.classes):
         if used and label not in used:
             yield Finding('Class has no image', f'{source.name}: {name!r}', harmless=True)
 
 
-def _check_labelled_image(source: Source, load: Loader, used: Set[int], info: dict) -> Findings:
+def _check_labeled_image(source: Source, load: Loader, used: Set[int], info: dict) -> Findings:
     """An image and its labels, which are added to those used."""
     path = info['img_path']
     yield from check_image(path, load)

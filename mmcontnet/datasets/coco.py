@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, NamedTuple
 from mmcv.transforms import LoadImageFromFile
 
 from ..progress import track_progress
-from .findings import Finding, Findings, Source, attempt, check_each_image, collect, guard, initialise
+from .findings import Finding, Findings, Source, attempt, check_each_image, collect, guard, initialize
 from .images import Loader, Size, check_image, find_loader
 from .masks import check_mask
 
@@ -94,7 +94,7 @@ def _check_coco(source: Source, pool: ThreadPool, api: type) -> Findings:
     coco.createIndex()
     coco.cat_img_map, coco.img_ann_map = coco.catToImgs, coco.imgToAnns
     dataset.COCOAPI = lambda path: coco  # The file is read once, and what mmdet cannot read is left out.
-    if not (yield from initialise(source)):
+    if not (yield from initialize(source)):
         return
     instances = (instance for info in dataset.data_list for instance in info['instances'])
     if (usage.evaluated or not dataset.test_mode) and all(instance['ignore_flag'] for instance in instances):

@@ -57,10 +57,10 @@ def write_head(recipe: Recipe, paths: Paths, out: Path) -> List[str]:
 
 
 def write_metainfo(classes: Sequence[str], palette: bool = True) -> List[str]:
-    """The classes and a colour for each, several on a line."""
+    """The classes and a color for each, several on a line."""
     lines = ['metainfo = dict(', *_wrap('classes', '(', [quote(name) for name in classes], ')')]
     if palette:
-        lines += _wrap('palette', '[', [str(colour) for colour in make_palette(len(classes))], ']')
+        lines += _wrap('palette', '[', [str(color) for color in make_palette(len(classes))], ']')
     return [*lines, ')']
 
 
@@ -78,13 +78,13 @@ def _wrap(name: str, opening: str, items: List[str], closing: str) -> List[str]:
 
 
 def make_palette(count: int) -> List[Tuple[int, int, int]]:
-    """Colours, RGB, that differ from their neighbours: steps of the golden ratio around the circle of hues."""
-    colours = []
+    """Colors, RGB, that differ from their neighbors: steps of the golden ratio around the circle of hues."""
+    colors = []
     for number in range(count):
         hue = number * 0.618034 % 1
         red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.6)[number % 2], (0.9, 0.75, 0.6)[number % 3])
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return colours
+        colors.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colors
 
 
 def write_backbone(recipe: Recipe) -> List[str]:

@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A data set, not yet initialised, the transforms that read it and the metrics that are measured on it."""
+    """A data set, not yet initialized, the transforms that read it and the metrics that are measured on it."""
 
     dataset: BaseDataset
     transforms: List[Any]
@@ -79,7 +79,7 @@ def collect(check: Findings[T]) -> Tuple[Optional[T], List[Finding]]:
             return end.value, findings
 
 
-def initialise(source: Source) -> Findings[bool]:
+def initialize(source: Source) -> Findings[bool]:
     """Lets the toolbox read the annotations, and returns whether that leaves images to use."""
 
     def count_images() -> int:

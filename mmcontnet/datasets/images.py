@@ -54,7 +54,7 @@ def decode(path: str, load: Loader) -> np.ndarray:
 
 
 def _require_all_bytes(path: str) -> None:
-    """Raises OSError where a part of an image is missing, which OpenCV may fill with grey."""
+    """Raises OSError where a part of an image is missing, which OpenCV may fill with gray."""
     try:
         with Image.open(path) as image:
             image.draft('L', (1, 1))  # Of a JPEG, all is read, but an eighth of the width and height decoded.

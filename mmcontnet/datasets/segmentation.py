@@ -11,13 +11,13 @@ import mmcv
 import numpy as np
 from mmcv.transforms import LoadAnnotations
 
-from .findings import Finding, Findings, Source, attempt, check_each_image, initialise
+from .findings import Finding, Findings, Source, attempt, check_each_image, initialize
 from .images import Loader, check_image, find_loader
 
 
 def check_segmentation(source: Source, pool: ThreadPool) -> Findings:
     """A data set of mmseg."""
-    if not (yield from initialise(source)):
+    if not (yield from initialize(source)):
         return
     load_labels = next((part for part in source.transforms if isinstance(part, LoadAnnotations)), None)
     ignored: List[str] = []
@@ -75,7 +75,7 @@ def _check_label_map(
         return
     if pixels.squeeze().ndim != 2:
         detail = f'{path}: {pixels.shape}; expected one channel of labels, a palette at most'
-        yield Finding('Label map holds colours, not labels', detail)
+        yield Finding('Label map holds colors, not labels', detail)
         return
     if pixels.dtype not in (np.uint8, np.bool_):  # mmseg takes the lowest eight bits.
         if not np.array_equal(pixels.astype(np.uint8), pixels):
@@ -101,7 +101,7 @@ def _check_label_map(
 
 
 def _read_pixels(path: str, backend: str) -> np.ndarray:
-    """A label map before mmseg makes 8 bits of it: (height, width), with channels where it holds colours."""
+    """A label map before mmseg makes 8 bits of it: (height, width), with channels where it holds colors."""
     pixels = mmcv.imread(path, 'unchanged', backend=backend)
     if pixels is None:
         raise ValueError(f'{backend} cannot decode it')

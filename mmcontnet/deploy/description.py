@@ -22,7 +22,7 @@ class Description(NamedTuple):
         task (str): One of :data:`TASKS`.
         model (str): Name of the file with the network, in the same folder.
         classes (list[str]): Names of the classes.
-        palette (list[list[int]]): Their colours, RGB.
+        palette (list[list[int]]): Their colors, RGB.
         pipeline (dict): How pictures are resized; see :func:`mmcontnet.deploy.pictures.prepare`.
         dtype (str): What the network computes in, ``'float32'`` or ``'float16'``.
         config (str): Text of the config.
@@ -95,7 +95,7 @@ def read_description(folder: Union[str, Path]) -> Description:
         if not valid:
             raise ValueError(f'{path} is damaged: {name} is {value!r:.80}; export the model again')
     if len(description.classes) > len(description.palette):
-        raise ValueError(f'{path} is damaged: palette has too few colours; export the model again')
+        raise ValueError(f'{path} is damaged: palette has too few colors; export the model again')
     if not Path(folder, description.model).is_file():
         raise ValueError(f'{folder} is damaged: there is no {description.model} in it; export the model again')
     return description

@@ -23,7 +23,7 @@ def draw(
     Args:
         image (np.ndarray): (H, W, 3), RGB, 8 bits.
         prediction (Detections | LabelMap | Classes): What was predicted on it.
-        description (Description): Names and colours of the classes.
+        description (Description): Names and colors of the classes.
         score (float): From which score on objects are drawn.
     """
     if isinstance(prediction, Detections):
@@ -64,7 +64,7 @@ def _font(image: NDArray[Any]) -> Font:
 def _write(
     pen: ImageDraw.ImageDraw, corner: Tuple[float, float], text: str, color: Tuple[int, int, int], font: Font
 ) -> None:
-    """Writes text on a rectangle in a colour, in black or white, whichever is easier to read."""
+    """Writes text on a rectangle in a color, in black or white, whichever is easier to read."""
     pen.rectangle(pen.multiline_textbbox(corner, text, font=font), fill=color)
     is_bright = np.dot(color, (0.299, 0.587, 0.114)) > 140
     pen.multiline_text(corner, text, fill=(0, 0, 0) if is_bright else (255, 255, 255), font=font)

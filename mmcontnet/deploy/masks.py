@@ -29,8 +29,8 @@ def paste_masks(masks: NDArray[Any], boxes: NDArray[Any], size: Tuple[int, int],
 def _interpolate(start: float, end: float, length: int, cells: int) -> Tuple[slice, NDArray[Any]]:
     """The pixels of an axis that a box reaches, and the weights of the cells for each of them, (pixels, cells)."""
     first, last = max(int(np.floor(start)) - 1, 0), min(int(np.ceil(end)) + 1, length)
-    centres = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
-    positions = (centres - start) / max(end - start, 1e-6) * cells - np.float32(0.5)
+    centers = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
+    positions = (centers - start) / max(end - start, 1e-6) * cells - np.float32(0.5)
     # Outside of the grid there are zeros.
     weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(cells, dtype=np.float32)), 0)
     return slice(first, last), weights.astype(np.float32)

@@ -68,7 +68,7 @@ def prepare(image: NDArray[Any], pipeline: Dict[str, Any]) -> Prepared:
         pipeline (dict): ``resize``: None, ``{'scale': [long, short]}`` in pixels, with the ratio kept,
             ``{'size': [width, height]}`` without, or ``{'edge': EDGE, 'length': int}``, EDGE of ``'short'``,
             ``'long'``, ``'width'``, ``'height'``; ``backend``: ``'cv2'`` or ``'pillow'``; ``crop``: None, or
-            ``[width, height]`` around the centre.
+            ``[width, height]`` around the center.
 
     Raises:
         ValueError: The picture is so narrow that nothing would be left of it.
@@ -104,10 +104,10 @@ def resize(image: NDArray[Any], width: int, height: int, backend: str) -> NDArra
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     if image.shape[:2] == (height, width):
         return image
-    left, right, columns = _neighbours(image.shape[1], width)
+    left, right, columns = _neighbors(image.shape[1], width)
     # At the left and right border one pixel alone counts, at the others a pair of equal ones.
     columns[:, (left == right)] = [[_ONE], [0]]
-    upper, lower, rows = _neighbours(image.shape[0], height)
+    upper, lower, rows = _neighbors(image.shape[0], height)
     wide = image.astype(np.int32)
     wide = wide[:, left] * columns[0][:, None] + wide[:, right] * columns[1][:, None]
     wide >>= 4
@@ -115,7 +115,7 @@ def resize(image: NDArray[Any], width: int, height: int, backend: str) -> NDArra
     return (((rows[0] * wide[upper] >> 16) + (rows[1] * wide[lower] >> 16) + 2) >> 2).astype(np.uint8)
 
 
-def _neighbours(old: int, new: int) -> Tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _neighbors(old: int, new: int) -> Tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The two pixels, (new,) each, that a pixel of a resized axis is between, and their coefficients, (2, new)."""
     positions = ((np.arange(new) + 0.5) * (1 / (new / old)) - 0.5).astype(np.float32)
     first = np.floor(positions)
@@ -126,7 +126,7 @@ def _neighbours(old: int, new: int) -> Tuple[NDArray[Any], NDArray[Any], NDArray
 
 
 def crop(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
-    """The centre of a picture, at most as large as the picture."""
+    """The center of a picture, at most as large as the picture."""
     top = max(0, round((image.shape[0] - height) / 2))
     left = max(0, round((image.shape[1] - width) / 2))
     return image[top : top + height, left : left + width]

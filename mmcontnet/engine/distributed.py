@@ -12,7 +12,7 @@ from torch import nn
 class CPUDistributedDataParallel(MMDistributedDataParallel):
     """Data parallelism between processes on CPUs.
 
-    Torch synchronises batch norms on GPUs only; here each process normalises by its own images.
+    Torch synchronises batch norms on GPUs only; here each process normalizes by its own images.
 
     Args:
         module (nn.Module): The model.

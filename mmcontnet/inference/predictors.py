@@ -80,7 +80,7 @@ class Predictor:
         return inferencer(cfg, device=device)
 
     def set_meta(self, meta: Dict[str, list]) -> None:
-        """Sets the names and colours of the classes."""
+        """Sets the names and colors of the classes."""
         self.inferencer.model.dataset_meta = self.inferencer.visualizer.dataset_meta = meta
 
     def __call__(self, images: List[np.ndarray], wait_times: List[float]) -> List[Prediction]:
@@ -171,7 +171,7 @@ class Segmentor(Predictor):
     visualizer_type = 'SegLocalVisualizer'
 
     def convert(self, sample: Any, image: np.ndarray, window: Dict[str, Any]) -> Prediction:
-        """A map of labels, and the names and colours, as RGB, of those that occur."""
+        """A map of labels, and the names and colors, as RGB, of those that occur."""
         label_map = self.inferencer.postprocess([sample], None)['predictions']
         palette = self.inferencer.model.dataset_meta['palette']
         found = [
@@ -248,7 +248,7 @@ def _build_loader(cfg: Config) -> Loader:
 
 
 def _find_classes(cfg: Config, checkpoint: Dict[str, Any]) -> Tuple[List[str], List[List[int]]]:
-    """The names and colours of the classes: those that the model was trained with, or else those of the test data.
+    """The names and colors of the classes: those that the model was trained with, or else those of the test data.
 
     Raises:
         ValueError: The classes have no names.

@@ -17,7 +17,7 @@ from .sources import PICTURES, Frame
 ANNOTATED = 'vis'
 LABEL_MAPS = 'labels'
 PREDICTIONS = 'predictions.json'
-# OpenCV writes these in grey, or in colour under a name that says otherwise.
+# OpenCV writes these in gray, or in color under a name that says otherwise.
 NOT_WRITTEN = ('.pgm', '.ppm')
 
 

@@ -40,13 +40,14 @@ def padded_attention(
     mask = missing.to(q.dtype).repeat(batch, 1).reshape(shape[0], 1, 1, shape[2])
     if bias is not None:
         mask = mask + bias.to(q.dtype)
-    attend = _attend_step_by_step if exporting else F.scaled_dot_product_attention
+    by_steps = exporting and not torch.jit.is_tracing()  # Counters of operations trace.
+    attend = _attend_by_steps if by_steps else F.scaled_dot_product_attention
     out = attend(q, k, v, mask, dropout)
     out = out.reshape(batch, missing.shape[0] * heads * shape[2], shape[3]).index_select(1, places)
     return out.reshape(batch, height, width, channels)
 
 
-def _attend_step_by_step(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float) -> Tensor:
+def _attend_by_steps(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float) -> Tensor:
     """``scaled_dot_product_attention`` of products from which exporters make fewer copies."""
     logits = (q * q.shape[3] ** -0.5) @ k.mT + mask
     return F.dropout(logits.softmax(-1), dropout) @ v

@@ -25,13 +25,13 @@ DENSE = sorted(path.name for path in (ROOT / 'configs').glob('*_contm_pretrained
 
 # With fewer than 16 channels oneDNN's gradient of the strided shortcuts writes past its memory (its issue 6035).
 ARCH = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(16, 16, 16, 16))
-GREYS = dict(black=0, dark=60, light=120, pale=180, white=240)
+GRAYS = dict(black=0, dark=60, light=120, pale=180, white=240)
 TINY = f"""
 _base_ = '{ROOT}/configs/contm_strong_imagenet.py'
 model = dict(backbone=dict(arch=dict(_delete_=True, **{ARCH})), head=dict(in_channels=256, num_classes=5))
 data_preprocessor = dict(num_classes=5)
 train_dataloader = dict(
-    batch_size=5, num_workers=0, persistent_workers=False, dataset=dict(data_root='data', classes={sorted(GREYS)})
+    batch_size=5, num_workers=0, persistent_workers=False, dataset=dict(data_root='data', classes={sorted(GRAYS)})
 )
 val_dataloader = test_dataloader = train_dataloader
 train_cfg = dict(max_epochs=1)
@@ -150,7 +150,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp('project')
     rng = np.random.default_rng(0)
     for split, count in (('train', 2), ('val', 1)):
-        for name, value in GREYS.items():
+        for name, value in GRAYS.items():
             (folder / 'data' / split / name).mkdir(parents=True)
             for number in range(count):
                 image = value + rng.integers(0, 16, (60, 80, 3), np.uint8)

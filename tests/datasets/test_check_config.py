@@ -5,7 +5,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from mmcontnet.datasets.check_config import check_config, summarise
+from mmcontnet.datasets.check_config import check_config, summarize
 from mmcontnet.datasets.findings import Finding
 
 
@@ -192,11 +192,11 @@ def test_tool_says_what_it_cannot_check(coco, monkeypatch):
 
 
 def test_summary_shows_five_of_each_kind():
-    text = summarise([Finding('Odd', f'{number}.jpg') for number in range(9)])
+    text = summarize([Finding('Odd', f'{number}.jpg') for number in range(9)])
     assert '  Odd: 9\n' in text and text.count('.jpg') == 5 and '    ...' in text
 
 
 def test_summary_prints_any_name_on_one_line():
-    text = summarise([Finding('Odd', 'a\n\x1b[2J\ud800ü' + 'x' * 10**6)])
+    text = summarize([Finding('Odd', 'a\n\x1b[2J\ud800ü' + 'x' * 10**6)])
     assert r'    a\n\x1b[2J\ud800üxxx' in text and len(text) < 2000
     text.encode()

@@ -32,10 +32,10 @@ def test_metainfo_is_python(count):
     assert found['metainfo']['palette'] == make_palette(count)
 
 
-def test_neighbours_differ_in_colour():
+def test_neighbors_differ_in_color():
     palette = make_palette(100)
     assert len(set(palette)) > 90
-    assert all(0 <= value <= 255 for colour in palette for value in colour)
+    assert all(0 <= value <= 255 for color in palette for value in color)
     assert all(max(abs(x - y) for x, y in zip(*pair)) > 60 for pair in itertools.pairwise(palette))
 
 

@@ -21,8 +21,8 @@ def full(value, dtype=np.uint8, shape=(HEIGHT, WIDTH)):
         (full(19), 'Labels are out of range', ['[19]']),  # The number of classes.
         (full(0, shape=(9, 8)), 'Label map has another size than its image', ['0_gtFine', '(8, 9), image (64, 48)']),
         (full(0, shape=(WIDTH, HEIGHT)), 'Label map has another size than its image', ['(48, 64), image (64, 48)']),
-        (full(0, shape=(HEIGHT, WIDTH, 3)), 'Label map holds colours, not labels', ['0_gtFine', '(48, 64, 3)']),
-        (full(0, shape=(HEIGHT, WIDTH, 4)), 'Label map holds colours, not labels', ['0_gtFine', '(48, 64, 4)']),
+        (full(0, shape=(HEIGHT, WIDTH, 3)), 'Label map holds colors, not labels', ['0_gtFine', '(48, 64, 3)']),
+        (full(0, shape=(HEIGHT, WIDTH, 4)), 'Label map holds colors, not labels', ['0_gtFine', '(48, 64, 4)']),
         (full(26001, np.uint16), 'Labels do not fit into 8 bits', ['0_gtFine', '26001', 'uint16']),
         (full(256, np.uint16), 'Labels do not fit into 8 bits', ['256 to 256']),  # The lowest 8 bits are in range.
         (None, 'Label map cannot be read', ['0_gtFine', 'No such file']),

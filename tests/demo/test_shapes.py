@@ -75,7 +75,7 @@ def test_mark_in_the_disc_or_outside_of_its_box(seed):
         assert first.label == second.label and (first.outline == second.outline).all()
         x, y = first.outline.mean(0).round().astype(int)
         assert near[0][y, x].tolist() == list(shapes.COLORS[first.label])
-        assert far[0][y, x].tolist() == list(shapes.GREY)
+        assert far[0][y, x].tolist() == list(shapes.GRAY)
         left, top = np.floor(first.outline.min(0)).astype(int)
         right, bottom = np.ceil(first.outline.max(0)).astype(int)
         size = round(shapes.MARK) + 2

@@ -66,12 +66,12 @@ def test_polygons_match_label_maps(root):
 
 
 def test_maps_agree(root):
-    train_ids, instances, colours = (maps(root, name) for name in ('labelTrainIds', 'instanceIds', 'color'))
+    train_ids, instances, colors = (maps(root, name) for name in ('labelTrainIds', 'instanceIds', 'color'))
     for name, labels in maps(root, 'labelIds').items():
         assert (train_ids[name] == np.vectorize(lambda label: id2label[label].trainId)(labels)).all()
         assert (np.where(instances[name] < 1000, instances[name], instances[name] // 1000) == labels).all()
-        colour = np.array([id2label[label].color for label in range(34)])[labels]
-        assert (colours[name][..., 2::-1] == colour).all()
+        color = np.array([id2label[label].color for label in range(34)])[labels]
+        assert (colors[name][..., 2::-1] == color).all()
 
 
 def test_converted_annotations_are_the_instances(root):

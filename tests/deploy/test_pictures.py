@@ -50,7 +50,7 @@ def test_scale_is_that_of_each_axis():
     assert prepared.image.shape == (800, 1199, 3) and prepared.scale == (1199 / 640, 800 / 427)
 
 
-def test_centre_is_cropped(rng):
+def test_center_is_cropped(rng):
     image = rng.integers(0, 256, (10, 20, 3), np.uint8)
     assert np.array_equal(crop(image, 4, 6), image[2:8, 8:12])
     assert np.array_equal(crop(image, 30, 6), image[2:8])

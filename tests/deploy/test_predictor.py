@@ -74,7 +74,7 @@ def edit(**changes):
         (edit(more=1), 'model.json is damaged: '),
         (edit(task='poetry'), "model.json is damaged: task is 'poetry'; export the model again"),
         (edit(classes=None), 'model.json is damaged: classes is None'),
-        (edit(palette=[]), 'model.json is damaged: palette has too few colours'),
+        (edit(palette=[]), 'model.json is damaged: palette has too few colors'),
         (edit(palette=['red'] * 3), "model.json is damaged: palette is ['red', 'red', 'red']"),
         (edit(palette=[[300, 0, 0]] * 3), 'model.json is damaged: palette is '),
         (edit(pipeline={}), 'model.json is damaged: pipeline is {}'),

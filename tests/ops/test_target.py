@@ -23,6 +23,7 @@ def test_a_network_trains_while_another_thread_compiles(tiny, monkeypatch):
 @pytest.mark.parametrize('autocast', [False, True])
 def test_a_compiler_gets_one_graph_of_operators(tiny, autocast):
     """Whatever its version takes the functions to be that tell of compilers, exporters and autocast."""
+    torch.compiler.reset()  # What other tests have compiled counts, too.
     graphs = []
 
     def record(module, inputs):

@@ -69,10 +69,10 @@ test_dataloader = dict(dataset=dict(metainfo=dict(classes=('one', 'two', 'three'
 
 
 def draw(path, height=HEIGHT, width=WIDTH, seed=0):
-    """A picture of large areas in strong colours."""
+    """A picture of large areas in strong colors."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    colours = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
-    picture = cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST)
+    colors = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8)
+    picture = cv2.resize(colors, (width, height), interpolation=cv2.INTER_NEAREST)
     assert cv2.imwrite(str(path), picture[..., :1] if path.suffix == '.pgm' else picture)
     return picture
 
@@ -234,13 +234,13 @@ def test_results_are_not_predicted_on_again(predict, folder):
 
 def test_pictures_of_all_kinds_are_read(predict, folder):
     rng = np.random.default_rng(0)
-    shapes = {'grey.png': (HEIGHT, WIDTH), 'rgba.png': (HEIGHT, WIDTH, 4), 'one.png': (1, 1, 3)}
+    shapes = {'gray.png': (HEIGHT, WIDTH), 'rgba.png': (HEIGHT, WIDTH, 4), 'one.png': (1, 1, 3)}
     (folder / 'kinds').mkdir()
     for name, shape in shapes.items():
         cv2.imwrite(str(folder / 'kinds' / name), rng.integers(0, 256, shape, np.uint8))
     cv2.imwrite(str(folder / 'kinds/deep.png'), rng.integers(0, 2**16, (HEIGHT, WIDTH, 3), np.uint16))
     results, _ = predict('kinds --score 0')
-    assert {result['file_name'] for result in results} >= {'grey.png', 'rgba.png', 'deep.png'}
+    assert {result['file_name'] for result in results} >= {'gray.png', 'rgba.png', 'deep.png'}
 
 
 def test_unreadable_files_are_named_and_skipped(predict, folder, tmp_path):

@@ -88,7 +88,7 @@ def test_settings_are_inferred(case):
 
 @pytest.mark.parametrize('arch', ['ti', 's', 'm', 'b'])
 @pytest.mark.parametrize('position', ['absolute', 'relative'])
-def test_variants_are_recognised(arch, position):
+def test_variants_are_recognized(arch, position):
     with torch.device('meta'):
         state_dict = ConTNet(arch, position=position).state_dict()
     assert infer_settings({f'backbone.{key}': value for key, value in state_dict.items()})['arch'] == arch

@@ -210,7 +210,7 @@ def test_random_weights_are_announced_once(tiny, caplog):
     assert 'init_cfg' in warnings[0] and 'tools/convert_checkpoint.py' in warnings[0]
 
 
-def test_other_initialisations_work(tiny):
+def test_other_initializations_work(tiny):
     model = ConTNet(**tiny, init_cfg=dict(type='Constant', layer='Linear', val=0.5, bias=0.25))
     model.init_weights()
     assert (model.stages[0][0].encoders[0].mlp.fc1.weight == 0.5).all()

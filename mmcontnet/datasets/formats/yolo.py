@@ -169,7 +169,7 @@ def _read_pictures(images: List[Path], names: List[str]) -> Findings[List[Pictur
 
 
 def _read_box(line: str, where: str, names: List[str], size: Size) -> Findings[Box]:
-    """A line of a label with centre, width and height, or with the corners of a polygon, in shares of the image."""
+    """A line of a label with center, width and height, or with the corners of a polygon, in shares of the image."""
     words = line.split()
     try:
         label, numbers = int(float(words[0])), [float(word) for word in words[1:]]
