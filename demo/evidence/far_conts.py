@@ -2,7 +2,6 @@ _base_ = '../retinanet_conts_shapes.py'
 
 # Half of the usual channels, and of the images in a batch: more steps in the same time.
 model = dict(
-    backbone=dict(pre_norm=True),
     neck=dict(out_channels=128),
     bbox_head=dict(in_channels=128, feat_channels=128),
 )
