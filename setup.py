@@ -21,6 +21,7 @@ def extension() -> Dict[str, Any]:
         sorted(glob('mmcontnet/ops/csrc/*.cpp')),
         depends=glob('mmcontnet/ops/csrc/*.h'),
         extra_compile_args=['-O3', '-g0', '-fopenmp', '-Wno-psabi'],
+        extra_link_args=['-fopenmp'],  # clang has a library of its own for it.
         optional=True,
     )
     # Not with ninja: setuptools could not ignore its failures. Always, since the last build may be for another torch.
