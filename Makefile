@@ -15,7 +15,7 @@ check: $(VENV)/ready lint
 	$(PYTEST) --dist worksteal -m "not slow and not e2e"
 
 test: $(VENV)/ready lint
-	$(PYTEST) --dist loadfile
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 # In an environment of your own, whose torch is built for the GPU.
 gpu:

@@ -11,6 +11,18 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Files with tests that start commands come first, then those with slow ones: short ones are left for the end."""
+
+    def markers(item):
+        return {marker.name for marker in item.iter_markers()}
+
+    marked = {}
+    for item in items:
+        marked.setdefault(item.path, set()).update(markers(item))
+    items.sort(key=lambda item: ('e2e' not in marked[item.path], 'slow' not in marked[item.path]))
+
+
 @pytest.fixture(scope='session')
 def golden():
     """Inputs and outputs of the authors' release."""

@@ -104,7 +104,7 @@ def test_killed_comparison_goes_on_to_the_same_weights_and_a_report(folder):
         (['small.py', 'wide.py', '--seeds', '0'], 2, "'0' is no positive integer"),
         (['small.py', 'wide.py', '--out', 'notes.txt'], 2, 'notes.txt is no folder'),
         (['small.py', 'wide.py', '--cfg-options', 'modle.x=3'], 1, 'did you mean model?'),
-        (['small.py', 'fast.py'], 1, 'small and fast: optim_wrapper.optimizer.lr: 0.001 and 0.01'),
+        (['small.py', 'fast.py'], 1, 'small and fast: optim_wrapper.optimizer.lr: 0.0005 and 0.01'),
         (['small.py', 'untested.py'], 1, 'untested.py sets no test_dataloader; a comparison trains and tests'),
         (
             ['small.py', 'wide.py', '--out', 'used'],

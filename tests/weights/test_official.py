@@ -1,10 +1,9 @@
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 import torch
-from conftest import ROOT
 from mmengine.registry import MODELS
+from tool_runner import run_tool
 from torch import nn
 
 from mmcontnet import ConTNet
@@ -156,18 +155,17 @@ def test_what_does_not_match_is_listed(default, change, words):
     assert all(word in str(error.value) for word in words)
 
 
-def convert(*arguments):
-    command = [sys.executable, 'tools/convert_checkpoint.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture
+def convert():
+    """The command, as its arguments; it must end with the status."""
+    return partial(run_tool, 'tools/convert_checkpoint.py')
 
 
-@pytest.mark.e2e
-def test_tool_writes_what_a_backbone_loads(tmp_path, golden):
+def test_tool_writes_what_a_backbone_loads(convert, tmp_path, golden):
     case = golden['cases'][2]
     torch.save({'model': {f'module.{key}': value for key, value in case['state_dict'].items()}}, tmp_path / 'src.pth')
-    result = convert(tmp_path / 'src.pth', tmp_path / 'new' / 'dst.pth')
-    assert result.returncode == 0, result.stderr
-    assert "position='absolute', qkv_bias=False" in result.stdout
+    text, _ = convert(tmp_path / 'src.pth', tmp_path / 'new' / 'dst.pth')
+    assert "position='absolute', qkv_bias=False" in text
     state_dict = convert_official(case['state_dict'])
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'new' / 'dst.pth'), prefix='backbone.')
     model = MODELS.build(dict(type='ConTNet', **infer_settings(state_dict), pre_norm=True, init_cfg=init_cfg))
@@ -176,17 +174,13 @@ def test_tool_writes_what_a_backbone_loads(tmp_path, golden):
 
 
 @pytest.mark.parametrize('content', [b'', b'not a checkpoint'])
-@pytest.mark.e2e
-def test_tool_names_a_broken_file(tmp_path, content):
+def test_tool_names_a_broken_file(convert, tmp_path, content):
     (tmp_path / 'src.pth').write_bytes(content)
-    result = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth')
-    assert result.returncode == 1
-    assert 'src.pth' in result.stderr and 'Traceback' not in result.stderr
+    _, errors = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth', status=1)
+    assert 'src.pth' in errors and 'Traceback' not in errors
     assert not (tmp_path / 'dst.pth').exists()
 
 
-@pytest.mark.e2e
-def test_tool_names_a_missing_file(tmp_path):
-    result = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth')
-    assert result.returncode == 1
-    assert 'src.pth' in result.stderr and 'Traceback' not in result.stderr
+def test_tool_names_a_missing_file(convert, tmp_path):
+    _, errors = convert(tmp_path / 'src.pth', tmp_path / 'dst.pth', status=1)
+    assert 'src.pth' in errors and 'Traceback' not in errors
