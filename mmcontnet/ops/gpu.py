@@ -54,7 +54,12 @@ def takes_attention(qkv: Tensor, heads: int, bias: Optional[Tensor] = None) -> b
 
 def takes_mlp(x: Tensor) -> bool:
     """Whether :func:`mlp` supports the maps."""
-    return takes(x) and x.dtype in HALVES and x.shape[3] <= MAX_MLP
+    return takes(x) and suits_mlp(x)
+
+
+def suits_mlp(x: Tensor) -> bool:
+    """Whether :func:`mlp` is faster than torch's products, where there are kernels."""
+    return x.dtype in HALVES and x.shape[3] <= MAX_MLP
 
 
 def attention_by_triton(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:

@@ -96,11 +96,13 @@ def mlp(
     if not dropout and is_inference():
         if where is Target.CPU:
             return _mlp_on_cpu(*autocast(x, *weights))
-        if where is Target.CPU_COMPILER or (where is Target.GPU_COMPILER and x.shape[3] <= gpu.MAX_MLP):
+        if where is Target.CPU_COMPILER:
             return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
-        if where is Target.GPU:
+        if where is Target.GPU or where is Target.GPU_COMPILER:
             x = autocast(x)[0]
-            if gpu.takes_mlp(x):
+            if where is Target.GPU_COMPILER and gpu.suits_mlp(x):
+                return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
+            if where is Target.GPU and gpu.takes_mlp(x):
                 return gpu.mlp(*autocast(x, *weights))
     elif not dropout and where in (Target.CPU, Target.GPU):
         return MLPFunction.apply(*autocast(x, *weights), recompute)

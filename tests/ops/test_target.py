@@ -5,7 +5,8 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from reference import build, close
 
-from mmcontnet.ops import mlp
+from mmcontnet.ops import attention, layers, mlp, norm, position
+from mmcontnet.ops.target import Target
 
 
 def test_a_network_trains_while_another_thread_compiles(tiny, monkeypatch):
@@ -20,21 +21,35 @@ def test_a_network_trains_while_another_thread_compiles(tiny, monkeypatch):
         close(actual.grad, expected.grad)
 
 
-@pytest.mark.parametrize('autocast', [False, True])
-def test_a_compiler_gets_one_graph_of_operators(tiny, autocast):
-    """Whatever its version takes the functions to be that tell of compilers, exporters and autocast."""
+def find_operators(network, images, autocast):
+    """The operators of this package in each graph that the compiler makes of an inference."""
     torch.compiler.reset()  # What other tests have compiled counts, too.
     graphs = []
 
     def record(module, inputs):
-        graphs.append({str(node.target) for node in module.graph.nodes if node.op == 'call_function'})
+        targets = {str(node.target) for node in module.graph.nodes if node.op == 'call_function'}
+        graphs.append({target for target in targets if target.startswith('mmcontnet.')})
         return module
 
-    network = torch.compile(build(**tiny).eval(), backend=record, fullgraph=True)
+    network = torch.compile(network.eval(), backend=record, fullgraph=True)
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-        network(torch.randn(2, 3, 50, 70))
+        network(images)
+    return graphs
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_a_compiler_gets_one_graph_of_operators(tiny, autocast):
+    """Whatever its version takes the functions to be that tell of compilers, exporters and autocast."""
     expected = {f'mmcontnet.{name}' for name in ('convolution', 'mlp', 'patch_attention')}
-    assert [{name for name in graph if 'mmcontnet' in name} for graph in graphs] == [expected]
+    assert find_operators(build(**tiny), torch.randn(2, 3, 50, 70), autocast) == [expected]
+
+
+@pytest.mark.parametrize('autocast', [False, True])
+def test_compiled_for_a_gpu_narrow_mlps_of_halves_are_operators(tiny, autocast, monkeypatch):
+    for module in (attention, layers, norm, position):
+        monkeypatch.setattr(module, 'target', lambda x: Target.GPU_COMPILER)
+    (found,) = find_operators(build(**tiny), torch.randn(2, 3, 50, 70), autocast)
+    assert ('mmcontnet.mlp' in found) == autocast
 
 
 def test_a_strict_export_has_torchs_operators_only(tiny):
