@@ -8,6 +8,8 @@ model = dict(
     backbone=dict(_delete_=True, type='ConTNet', arch='s', pre_norm=True),
     neck=dict(in_channels=[64, 128, 256, 1024], out_channels=64),
     decode_head=dict(in_channels=[64, 64, 64, 64], channels=32),
+    # Windows of the size of the crops: a patch of ConTNet's third stage is as large as a crop.
+    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(136, 128)),
 )
 
 train_pipeline = _base_.train_pipeline
