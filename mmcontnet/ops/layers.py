@@ -98,7 +98,7 @@ def mlp(
             return _mlp_on_cpu(*autocast(x, *weights))
         if where is Target.CPU_COMPILER:
             return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
-        if where is Target.GPU or where is Target.GPU_COMPILER:
+        if where in (Target.GPU, Target.GPU_COMPILER):
             x = autocast(x)[0]
             if where is Target.GPU_COMPILER and gpu.suits_mlp(x):
                 return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
