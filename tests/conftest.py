@@ -1,4 +1,5 @@
 import os
+from functools import lru_cache
 from pathlib import Path
 
 if 'PYTEST_XDIST_WORKER' in os.environ:  # Other workers need the other cores.
@@ -7,6 +8,8 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # Other workers need the other cores.
 import pytest
 import shapes
 import torch
+from mmengine.config import config
+from yapf.yapflib import yapf_api
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,6 +30,21 @@ def pytest_collection_modifyitems(items):
 def golden():
     """Inputs and outputs of the authors' release."""
     return torch.load(ROOT / 'tests/data/contnet_golden.pt', weights_only=True)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def format_once():
+    """A runner formats its config four times, which takes a good part of the time of short ones."""
+    format_code = yapf_api.FormatCode
+    cached = lru_cache(lambda text, style: format_code(text, style_config=dict(style)))
+
+    def formatted(text, style_config):
+        return cached(text, tuple(style_config.items()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yapf_api, 'FormatCode', formatted)  # OneDL's mmengine imports it at each call.
+        patch.setattr(config, 'FormatCode', formatted, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

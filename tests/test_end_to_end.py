@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 from helpers import run
+from tool_runner import run_tool
 
 from mmcontnet.stacks import distribution_of
 from mmcontnet.weights.reading import read_checkpoint
@@ -29,6 +30,11 @@ default_hooks = dict(checkpoint=dict(interval=1))
 """
 
 
+@pytest.fixture(autouse=True)
+def inside(project, monkeypatch):
+    monkeypatch.chdir(project)
+
+
 @pytest.fixture(scope='module')
 def project(shapes_folder):
     """A folder as a user would have it: data, a config, and a run of a single epoch."""
@@ -49,11 +55,11 @@ def test_mim_trains_tests_and_resumes(project):
 def test_resumed_training_ends_as_training_left_alone(project):
     """A detector of the toolbox, with its own data pipeline and workers."""
     two_epochs = ['--cfg-options', 'train_cfg.max_epochs=2', 'train_dataloader.num_workers=1', 'randomness.seed=0']
-    train = [sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--work-dir']
-    run(*train, 'alone', *two_epochs, cwd=project)
+    run_tool('tools/train.py', 'tiny.py', '--work-dir', 'alone', *two_epochs)
     (project / 'resumed').mkdir()
     shutil.copy(project / 'alone/epoch_1.pth', project / 'resumed')
-    output = run(*train, 'resumed', '--resume', 'resumed/epoch_1.pth', *two_epochs, cwd=project)
+    train = [sys.executable, ROOT / 'tools/train.py', 'tiny.py', '--work-dir', 'resumed']
+    output = run(*train, '--resume', 'resumed/epoch_1.pth', *two_epochs, cwd=project)
     assert 'resumed epoch: 1' in output
     alone, resumed = (read_checkpoint(project / name / 'epoch_2.pth')['state_dict'] for name in ('alone', 'resumed'))
     assert all(torch.equal(value, resumed[name]) for name, value in alone.items())
@@ -63,8 +69,8 @@ def test_config_without_the_hooks_is_told_so(project):
     (project / 'own.py').write_text("_base_ = 'tiny.py'\ncustom_hooks = []")
     output = run('mim', 'train', MMDET, 'own.py', '--work-dir', 'own', cwd=project)
     assert output.count('ConTNet trains without ExactResumeHook and FiniteHook: resuming is not exact') == 1
-    train = [sys.executable, ROOT / 'tools/train.py', 'own.py', '--work-dir', 'own', '--resume']
-    output = run(*train, '--cfg-options', 'train_cfg.max_epochs=2', cwd=project)
+    train = ['tools/train.py', 'own.py', '--work-dir', 'own', '--resume', '--cfg-options', 'train_cfg.max_epochs=2']
+    output = ''.join(run_tool(*train))
     assert 'without ExactResumeHook and' not in output
     assert 'Resuming is not exact: the checkpoint was saved without ExactResumeHook' in output
 
@@ -72,22 +78,22 @@ def test_config_without_the_hooks_is_told_so(project):
 def test_tools_evaluate_beside_published_rows(project):
     """The config bears the name of a published row."""
     shutil.copy(project / 'tiny.py', project / 'retinanet_contm_coco.py')
-    test = [sys.executable, ROOT / 'tools/test.py', 'retinanet_contm_coco.py', 'run/epoch_1.pth', '--work-dir', 'tools']
+    test = ['tools/test.py', 'retinanet_contm_coco.py', 'run/epoch_1.pth', '--work-dir', 'tools']
     keep = ['--table', 'rows.jsonl', '--show-dir', 'pictures', '--out', 'predictions.pkl']
-    output = run(*test, *keep, cwd=project)
+    output = ''.join(run_tool(*test, *keep))
     assert 'coco/bbox_mAP' in output
     assert '| retinanet_r50_coco (RetinaNet ResNet-50) | published | 36.5 |' in output
     assert len(list(project.glob('tools/*/pictures/*.jpg'))) == 3
     assert (project / 'predictions.pkl').is_file()
-    output = run(sys.executable, ROOT / 'tools/render_results.py', 'rows.jsonl', cwd=project)
+    output, _ = run_tool('tools/render_results.py', 'rows.jsonl')
     assert '| retinanet_contm_coco | measured, epoch_1.pth |' in output
     assert '| retinanet_contm_pretrained_coco (RetinaNet ConT-M) | published | 37.9 |' in output
 
 
 def test_tools_evaluate_with_augmentation_and_on_two_processes(project):
     end = '| tiny | measured, epoch_1.pth |'
-    test = [ROOT / 'tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'tta', '--tta']
-    assert end in run(sys.executable, *test, cwd=project)
+    output, _ = run_tool('tools/test.py', 'tiny.py', 'run/epoch_1.pth', '--work-dir', 'tta', '--tta')
+    assert end in output
     test = [ROOT / 'tools/dist_test.sh', 'tiny.py', 'run/epoch_1.pth', 2, '--work-dir', 'two', '--table', 'two.jsonl']
     assert end in run(*test, cwd=project, PORT='29536', OMP_NUM_THREADS='1')
     assert len((project / 'two.jsonl').read_text().splitlines()) == 1

@@ -21,7 +21,8 @@ from mmcontnet.stacks import find_stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-PIP = [sys.executable, '-m', 'pip', '--quiet']
+PIP = ['-m', 'pip', '--quiet']
+INSTALL = [*PIP, 'install', '--no-compile']  # What is imported is compiled then.
 LONG = 1200  # Seconds to compile the operators, or to install torch.
 NOT_MIM = pytest.mark.skipif(
     find_stack() == 'onedl',
@@ -44,7 +45,18 @@ def sdist(tmp_path_factory):
 def wheel(sdist, tmp_path_factory):
     """Built of the source distribution, beside the torch that is there."""
     folder = tmp_path_factory.mktemp('wheel')
-    run(*PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w', folder, sdist, cwd=folder, timeout=LONG)
+    run(
+        sys.executable,
+        *PIP,
+        'wheel',
+        '--no-deps',
+        '--no-build-isolation',
+        '-w',
+        folder,
+        sdist,
+        cwd=folder,
+        timeout=LONG,
+    )
     return next(folder.glob('*.whl'))
 
 
@@ -52,7 +64,7 @@ def wheel(sdist, tmp_path_factory):
 def site(wheel, tmp_path_factory):
     """A folder that the wheel is installed in."""
     folder = tmp_path_factory.mktemp('site')
-    run(*PIP, 'install', '--no-deps', '--target', folder, wheel, cwd=folder)
+    run(sys.executable, *INSTALL, '--no-deps', '--target', folder, wheel, cwd=folder)
     return folder
 
 
@@ -178,7 +190,7 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
     python = tmp_path / 'venv/bin/python'
     run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
     constraints = ROOT / f'constraints/{stack}.txt'
-    install = [python, '-m', 'pip', '--quiet', 'install', '-c', constraints, f'{wheel}[{stack}]']
+    install = [python, *INSTALL, '-c', constraints, f'{wheel}[{stack}]']
     run(*install, cwd=tmp_path, timeout=LONG)
     plain, own = readme_example('import torch'), readme_example('custom_imports')
     (tmp_path / 'my.py').write_text(own)
@@ -191,7 +203,7 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
 def test_exported_models_run_with_the_requirements_of_deploy_only(wheel, tmp_path):
     python = tmp_path / 'venv/bin/python'
     run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
-    run(python, '-m', 'pip', '--quiet', 'install', f'{wheel}[deploy]', cwd=tmp_path, timeout=LONG, PYTHONPATH='')
+    run(python, *INSTALL, f'{wheel}[deploy]', cwd=tmp_path, timeout=LONG, PYTHONPATH='')
     installed = run(python, '-m', 'pip', 'list', '--format=freeze', cwd=tmp_path, PYTHONPATH='')
     assert not {'torch', 'mmengine', 'opencv-python'} & set(re.findall('^(.+)==', installed, re.MULTILINE))
     write_exported(tmp_path / 'exported')

@@ -114,7 +114,7 @@ def network_errors():
         module.target = lambda x: Target.GPU
     errors = {}
     arch = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(16, 20, 16, 16))
-    for options in (dict(), dict(position='relative', pre_norm=True)):
+    for options in (dict(), dict(position='relative', pre_norm=True, out_indices=(0,))):
         model = ConTNet(arch, **options)
         exact = ConTNet(arch, **options).double()
         exact.load_state_dict(model.state_dict())
