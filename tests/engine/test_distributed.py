@@ -1,11 +1,13 @@
 """Training on several processes."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
 from helpers import run
+from tool_runner import run_tool
 
 from mmcontnet.weights.reading import read_checkpoint
 
@@ -32,18 +34,15 @@ randomness = dict(seed=0)
 """
 
 
-def test_gradients_of_two_processes_are_those_of_one(shapes_folder):
-    (shapes_folder / 'one_step.py').write_text(CONFIG)
+def test_gradients_of_two_processes_are_those_of_one(shapes_folder, monkeypatch):
+    monkeypatch.chdir(shapes_folder)
+    Path('one_step.py').write_text(CONFIG)
     train = ROOT / 'tools/dist_train.sh'
-    environment = dict(OMP_NUM_THREADS='1')
-    run(train, 'one_step.py', 2, '--work-dir', 'two', cwd=shapes_folder, PORT='29533', **environment)
+    run(train, 'one_step.py', 2, '--work-dir', 'two', cwd=shapes_folder, PORT='29533', OMP_NUM_THREADS='1')
     both = ['--cfg-options', 'train_dataloader.batch_size=2']
-    run(train, 'one_step.py', 1, '--work-dir', 'one', *both, cwd=shapes_folder, PORT='29534', **environment)
-    still = [*both, 'optim_wrapper.optimizer.lr=0.0']
-    run(train, 'one_step.py', 1, '--work-dir', 'still', *still, cwd=shapes_folder, PORT='29535', **environment)
-    before, one, two = (
-        read_checkpoint(shapes_folder / name / 'iter_1.pth')['state_dict'] for name in ('still', 'one', 'two')
-    )
+    run_tool('tools/train.py', 'one_step.py', '--work-dir', 'one', *both)
+    run_tool('tools/train.py', 'one_step.py', '--work-dir', 'still', *both, 'optim_wrapper.optimizer.lr=0.0')
+    before, one, two = (read_checkpoint(f'{name}/iter_1.pth')['state_dict'] for name in ('still', 'one', 'two'))
     moved = 0
     for name in filter(lambda name: before[name].is_floating_point(), before):
         gradient = before[name] - one[name]
