@@ -7,7 +7,7 @@ Example:
     python demo/shapes.py data/far --mark far
 
 With --mark, all shapes are discs, and a small mark tells the class: in the disc (near), or at the end of a line that
-leads out of the box (far). Everything else is the same in both.
+leads upward out of the box (far). Everything else is the same in both.
 """
 
 import signal
@@ -88,7 +88,7 @@ def draw(rng: np.random.Generator) -> Tuple[np.ndarray, List[Shape]]:
 def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[Shape]]:
     """Draws a picture as :func:`draw`, of one or two discs whose class is told by a mark, and by nothing else.
 
-    A line joins each disc with a spot outside of it. One of the two has a mark with shape and color of the class, the
+    A line joins each disc with a spot above it. One of the two has a mark with shape and color of the class, the
     other a gray dot.
 
     Args:
@@ -101,14 +101,11 @@ def draw_marked(rng: np.random.Generator, far: bool) -> Tuple[np.ndarray, List[S
     count = rng.integers(1, 3)
     while len(shapes) < count:
         label, radius = int(rng.integers(len(CLASSES))), rng.uniform(32, 45)
-        room = 1.5 * radius  # With the corners of the box.
-        distance = room + MARK + rng.uniform(0, 35)
-        angle, color = rng.uniform(0, 2 * np.pi), rng.uniform(0, 255, 3)
-        center = rng.uniform((radius, radius), (WIDTH - radius, HEIGHT - radius))
-        end = center + distance * np.array([np.cos(angle), np.sin(angle)])
-        inside = (end > MARK).all() and (end < (WIDTH - MARK, HEIGHT - MARK)).all()
-        spots = [np.array([*center, room]), np.array([*end, MARK])]
-        if not inside or any(np.hypot(*(a - b)[:2]) < a[2] + b[2] for a in spots for b in taken):
+        distance, color = radius + MARK + rng.uniform(0, 35), rng.uniform(0, 255, 3)
+        center = rng.uniform((radius, distance + MARK), (WIDTH - radius, HEIGHT - radius))
+        end = center - (0, distance)
+        spots = [np.array([*center, 1.5 * radius]), np.array([*end, MARK])]  # With the corners of the box.
+        if any(np.hypot(*(a - b)[:2]) < a[2] + b[2] for a in spots for b in taken):
             continue
         taken += spots
         disc = center + outline(CLASSES.index('circle'), radius, 0)
