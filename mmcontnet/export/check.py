@@ -31,6 +31,8 @@ TOLERANCES = {'float32': Tolerance(0.99, 0.001, 0.999), 'float16': Tolerance(0.9
 SCORE = 0.3
 # Pixels by which the corners of equal boxes may differ; the IoU of boxes far thinner than a pixel is left to rounding.
 CLOSE = 0.02
+# Pixels of equal masks that may differ: rounding takes some of the edge across the threshold, many of a small mask.
+FLIPPED = 3
 
 
 class TorchPredictor(Predictor):
@@ -129,7 +131,10 @@ def has_match(one: Detections, number: int, other: Detections, tolerance: Tolera
     if one.masks is None:
         return len(near) > 0
     mask = one.masks[number]
-    return any((mask & other.masks[n]).sum() >= tolerance.overlap * (mask | other.masks[n]).sum() for n in near)
+    return any(
+        (mask ^ other.masks[n]).sum() <= max(FLIPPED, (1 - tolerance.overlap) * (mask | other.masks[n]).sum())
+        for n in near
+    )
 
 
 def box_ious(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

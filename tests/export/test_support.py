@@ -117,6 +117,10 @@ def detections(boxes=BOXES, scores=(0.9, 0.2), labels=(0, 1), masks=None):
 SQUARES = np.zeros((2, 100, 100), bool)
 SQUARES[0, 20:40, 20:40] = True
 
+# An object of eight pixels.
+SMALL = np.zeros((2, 100, 100), bool)
+SMALL[0, 20:24, 20:22] = True
+
 
 @pytest.mark.parametrize(
     'expected, found, message',
@@ -136,6 +140,8 @@ SQUARES[0, 20:40, 20:40] = True
         (detections(), detections(scores=(0.9, 0.4)), r'is new the box \[60.0'),
         (detections(masks=SQUARES), detections(masks=SQUARES), ''),
         (detections(masks=SQUARES), detections(masks=np.roll(SQUARES, 1, 1)), 'is missing the box'),
+        (detections(masks=SMALL), detections(masks=SMALL & (np.arange(100) != 20)), 'is missing the box'),
+        (detections(masks=SMALL), detections(masks=SMALL & (np.arange(100) + np.arange(100)[:, None] != 40)), ''),
         (LabelMap(SQUARES[0]), LabelMap(SQUARES[0]), ''),
         (LabelMap(SQUARES[0]), LabelMap(SQUARES[1]), '96.00% of the pixels agree'),
         (Classes(np.array([0.9, 0.1]), np.array([1, 0])), Classes(np.array([0.9, 0.1]), np.array([1, 0])), ''),
