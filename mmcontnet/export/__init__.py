@@ -1,5 +1,5 @@
 """Trained models in one file that runs without this package: ONNX, or a program of torch."""
 
-from .run import FORMATS, export
+from .run import export
 
-__all__ = ['FORMATS', 'export']
+__all__ = ['export']

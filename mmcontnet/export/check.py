@@ -1,7 +1,7 @@
 """Whether an exported model finds what the model of its checkpoint finds."""
 
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Tuple
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -40,9 +40,13 @@ class TorchPredictor(Predictor):
 
     suffix = '.pt2'
 
+    def load(self, path: Path) -> Callable[..., Sequence[torch.Tensor]]:
+        """The program as a function of tensors."""
+        return torch.export.load(path).module()
+
     def open(self, path: Path) -> Callable[..., List[np.ndarray]]:
         """The program as a function."""
-        module = torch.export.load(path).module()
+        module = self.load(path)
 
         def run(**inputs: np.ndarray) -> List[np.ndarray]:
             with torch.no_grad():
@@ -51,7 +55,15 @@ class TorchPredictor(Predictor):
         return run
 
 
-PREDICTORS = {'model.onnx': Predictor, 'model.pt2': TorchPredictor}
+class CompiledPredictor(TorchPredictor):
+    """An exported model that AOTInductor has compiled."""
+
+    def load(self, path: Path) -> Callable[..., Sequence[torch.Tensor]]:
+        """The program as a function of tensors."""
+        return torch._inductor.aoti_load_package(str(path))
+
+
+PREDICTORS = {'model.onnx': Predictor, 'model.pt2': TorchPredictor, 'compiled.pt2': CompiledPredictor}
 
 
 def first_picture(cfg: Config) -> str:

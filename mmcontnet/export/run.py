@@ -28,7 +28,8 @@ from .families import FAMILIES, wrap
 from .operators import ONNX, TORCH, TRANSLATIONS
 from .pipeline import read_pipeline
 
-FORMATS = ('onnx', 'pt2')
+# The name of the file of each format.
+FILES = {'onnx': 'model.onnx', 'pt2': 'model.pt2', 'compiled': 'compiled.pt2'}
 TASKS = {'mmdet': 'detection', 'mmseg': 'segmentation', 'mmpretrain': 'classification'}
 OPSET = 20
 # Of the example; neither is a multiple of a stride.
@@ -44,7 +45,8 @@ def export(
         cfg (Config): The config that the model was trained with.
         checkpoint (Path): Its weights.
         out (Path): The folder, which must be empty or missing.
-        format (str): ``'onnx'``, or ``'pt2'`` for ``torch.export.load``. Defaults to ``'onnx'``.
+        format (str): ``'onnx'``, ``'pt2'`` for ``torch.export.load``, or ``'compiled'`` for
+            ``torch._inductor.aoti_load_package``. Defaults to ``'onnx'``.
         half (bool): Whether the network computes in 16 bits. Defaults to False.
         picture (str | None): A file on which both models must find the same, or ``''`` for the first picture of the
             config's test data. Defaults to None, no check.
@@ -64,7 +66,7 @@ def export(
     description = Description(
         version=VERSION,
         task=TASKS[cfg.default_scope],
-        model=f'model.{format}',
+        model=FILES[format],
         classes=predictor.classes,
         palette=[list(map(int, color)) for color in predictor.palette],
         pipeline=pipeline,
@@ -78,7 +80,9 @@ def export(
     try:
         unfinished.mkdir(parents=True)
         say('Tracing the model, which takes minutes')
-        program = trace(module, FAMILIES[type(predictor.inferencer.model).__name__][1])
+        # Inductor cannot lower strided convolutions of any number of pictures.
+        batch = 1 if format == 'compiled' else FAMILIES[type(predictor.inferencer.model).__name__][1]
+        program = trace(module, batch)
         say(f'Writing {description.model}')
         write(program, module.outputs, unfinished / description.model)
         with whole_file(unfinished / FILE) as file:
@@ -126,10 +130,16 @@ def write(program: ExportedProgram, outputs: Any, path: Path) -> None:
     """Writes a traced model.
 
     Raises:
-        ValueError: The exporter has no translation for a part of it.
+        ValueError: The exporter has no translation for a part of it, or it cannot be compiled.
     """
-    if path.suffix == '.pt2':
+    if path.name == FILES['pt2']:
         torch.export.save(program, path)
+        return
+    if path.name == FILES['compiled']:
+        try:
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+        except Exception as error:  # Of all kinds.
+            raise ValueError(f'AOTInductor cannot compile the model: {one_line(str(error))}') from error
         return
     # It warns that torchvision's operators are missing.
     logging.getLogger('torch.onnx._internal.exporter._registration').setLevel(logging.ERROR)
