@@ -29,20 +29,33 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('folder', metavar='DIR', type=Path, help='what tools/export.py wrote')
     parser.add_argument('inputs', metavar='INPUT', type=Path, nargs='+', help='picture or folder')
     parser.add_argument('--out', metavar='OUT', type=Path, required=True, help='folder for the annotated pictures')
-    parser.add_argument('--score', type=float, default=0.3, help='from which score on objects are drawn (default: 0.3)')
+    parser.add_argument('--score', type=score, default=0.3, help='from which score on objects are drawn (default: 0.3)')
     return parser.parse_args()
 
 
-def find_pictures(inputs: List[Path]) -> Dict[Path, Path]:
-    """The pictures in files and folders, by what they are called in the results.
+def score(text: str) -> float:
+    """A number from 0 to 1 of a command line."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number from 0 to 1')
+    return value
+
+
+def find_pictures(inputs: List[Path], out: Path) -> Dict[Path, Path]:
+    """The pictures in files and folders, without those in the folder of the results, by their names there.
 
     Raises:
-        ValueError: An input does not exist or contains no pictures, or two pictures have one name.
+        ValueError: An input does not exist, contains no pictures, or is in the folder of the results, or two pictures
+            have one name.
     """
     found: Dict[Path, Path] = {}
+    results = out.resolve()
     for given in inputs:
+        if results in (given.resolve(), *given.resolve().parents):
+            raise ValueError(f'{given} is in the folder that results are written to; choose another --out')
         files = sorted(given.rglob('*')) if given.is_dir() else [given]
-        pictures = [file for file in files if file.is_file() and (file == given or file.suffix.lower() in SUFFIXES)]
+        files = [file for file in files if file.is_file() and results not in file.resolve().parents]
+        pictures = [file for file in files if file == given or file.suffix.lower() in SUFFIXES]
         if not pictures:
             raise ValueError(f'{given} {"contains no pictures" if given.exists() else "does not exist"}')
         for file in pictures:
@@ -57,11 +70,12 @@ def main() -> None:
     """Predicts and draws; what cannot be read is named on stderr and skipped.
 
     Raises:
+        ImportError: onnxruntime is missing.
         OSError: A picture cannot be written.
         ValueError: There is no model, or no picture, or not all pictures could be read.
     """
     args = parse_arguments()
-    pictures = find_pictures(args.inputs)
+    pictures = find_pictures(args.inputs, args.out)
     predictor = Predictor(args.folder)
     skipped = 0
     for name, file in pictures.items():
@@ -89,5 +103,5 @@ if __name__ == '__main__':
     except KeyboardInterrupt:
         print('Interrupted', file=sys.stderr)
         sys.exit(130)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(str(error))

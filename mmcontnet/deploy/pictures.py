@@ -54,9 +54,16 @@ def read_picture(picture: Picture) -> NDArray[Any]:
 
 
 def _to_array(picture: Image.Image) -> NDArray[Any]:
+    if 0 in picture.size:
+        raise ValueError(f'picture is empty: {picture.width}x{picture.height} pixels')
+    if picture.mode == 'F':
+        raise ValueError('picture has floating-point pixels; expected 8 or 16 bits')
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith('I'):
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        values = np.asarray(picture)
+        # Pillow's mode I is for 32 bits, but older versions read 16 bits into it.
+        values = values if picture.mode == 'I' and values.max() <= 255 else values >> 8
+        picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
     return np.asarray(picture.convert('RGB'))
 
 

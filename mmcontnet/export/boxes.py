@@ -134,6 +134,10 @@ class Suppression(nn.Module):
 
     def __init__(self, cfg: Any, operators: Operators, name: str) -> None:
         super().__init__()
+        if not isinstance(cfg.get('nms'), dict):
+            raise ValueError(
+                f"test_cfg.nms of {name} is {cfg.get('nms')!r}; an exported model needs dict(type='nms', ...)"
+            )
         nms = dict(cfg['nms'])
         self.threshold = nms.pop('iou_threshold', None)
         self.ignores_groups = nms.pop('class_agnostic', False)
@@ -170,6 +174,6 @@ def positive(cfg: Any, option: str, name: str) -> int:
         ValueError: It is not.
     """
     value = cfg.get(option, -1)
-    if value < 1:
+    if not (isinstance(value, int) and value > 0):
         raise ValueError(f'test_cfg.{option} of {name} is {value}; an exported model needs a positive number')
     return value

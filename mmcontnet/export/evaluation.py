@@ -10,7 +10,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 
+from ..commands import one_line
 from ..deploy import Detections, LabelMap, Predictor
+from ..deploy.description import read_description
 
 
 @MODELS.register_module()
@@ -35,6 +37,10 @@ class ExportedModel(BaseModel):
     def test_step(self, data: Any) -> List[Any]:
         """Puts the predictions into the data samples of a batch."""
         samples = data['data_samples']
+        if self.predictor.description.task == 'detection':
+            from mmdet.models.utils.misc import samplelist_boxtype2tensor  # mmdet may be missing.
+
+            samplelist_boxtype2tensor(samples)  # As the detector's preprocessing does; what draws wants tensors.
         for sample in samples:
             self.fill(sample, self.predictor(sample.img_path))
         return samples
@@ -67,12 +73,21 @@ def evaluate(cfg: Config, folder: Path, hooks: List[str]) -> None:
         hooks (list[str]): Types of hooks that the test gets.
 
     Raises:
-        ValueError: There is no model that can be run.
+        ValueError: There is no model that can be run, or it was exported with a config for another model or other
+            classes.
     """
+    description = read_description(folder)
+    exported = Config.fromstring(description.config, '.py').model.type
+    if exported.rpartition('.')[2] != cfg.model.type.rpartition('.')[2]:
+        raise ValueError(f'{folder} holds a {exported}, the config is for a {cfg.model.type}')
     cfg.model = dict(type='mmengine.ExportedModel', folder=str(folder))
     cfg.pop('data_preprocessor', None)  # mmengine would hand it to the model.
     cfg.load_from = None
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *(dict(type=f'mmengine.{hook}') for hook in hooks)]
     runner = Runner.from_cfg(cfg)
     runner.cfg.load_from = str(folder)  # What hooks call the model.
+    classes = list(runner.test_loop.dataloader.dataset.metainfo.get('classes', ()))
+    if classes != description.classes:
+        found, expected = (one_line(', '.join(names)) for names in (description.classes, classes))
+        raise ValueError(f'{folder} finds {found}; the classes of the test data are {expected}')
     runner.test()

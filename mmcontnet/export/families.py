@@ -35,6 +35,8 @@ def wrap(model: nn.Module, operators: Operators, dtype: torch.dtype) -> nn.Modul
         ValueError: It cannot be exported; the message names the part that cannot.
     """
     check_type(model, tuple(FAMILIES), 'model')
+    if getattr(model, 'test_cfg', {}) is None:
+        raise ValueError('test_cfg of the model is None; an exported model needs its settings')
     for name, part in model.named_modules():
         if type(part).__module__.startswith('mmcv.ops.') and type(part).__name__ != 'RoIAlign':
             raise ValueError(f'{name} is {type(part).__name__} of mmcv.ops, which cannot be exported')

@@ -57,6 +57,9 @@ def export(
     """
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(f'{out} is not empty; name another folder')
+    folder = Path(os.path.realpath(out))
+    # A folder that is there may be the root of a file system, or a link.
+    unfinished = folder / '.part' if folder.is_dir() else folder.with_name(f'{folder.name}.{os.getpid()}.part')
     if picture == '':
         picture = first_picture(cfg)
     image = None if picture is None else read_picture(picture)
@@ -76,7 +79,6 @@ def export(
         packages=dict(mmcontnet=__version__, **{name: version(name) for name in ('torch', 'onnx', 'onnxscript')}),
         **module.settings,
     )
-    unfinished = out.with_name(f'{out.name}.{os.getpid()}.part')
     try:
         unfinished.mkdir(parents=True)
         say('Tracing the model, which takes minutes')
@@ -90,9 +92,11 @@ def export(
         if image is not None:
             say(f'Comparing both models on {picture}')
             print(check(predictor, unfinished, image, picture))
-        if out.is_dir():
-            out.rmdir()
-        unfinished.rename(out)
+        if unfinished.parent == folder:
+            for name in (description.model, FILE):
+                (unfinished / name).rename(folder / name)
+        else:
+            unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -50,6 +50,11 @@ class TwoStage(nn.Module):
             self.mask_features = RegionFeatures(roi_head.mask_roi_extractor, operators, 'roi_head.mask_roi_extractor')
             self.mask_head = roi_head.mask_head.to(dtype)
             self.settings['mask_threshold'] = cfg.rcnn.mask_thr_binary
+            if not 0 <= cfg.rcnn.mask_thr_binary <= 1:
+                raise ValueError(
+                    f'test_cfg.mask_thr_binary of roi_head is {cfg.rcnn.mask_thr_binary}, which cannot be exported; '
+                    'expected 0 to 1'
+                )
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if roi_head.with_mask else ())
 
     def forward(self, images: Tensor) -> Tuple[Tensor, ...]:

@@ -80,6 +80,18 @@ def test_unreadable_pictures_are_named_and_skipped(deploy, folder):
     assert (folder / 'out/a.png').is_file()
 
 
+def test_results_are_no_pictures_of_the_next_call(deploy, folder):
+    for _ in range(2):
+        assert deploy('exported', 'photos', '--out', 'photos/predictions') == '2 pictures are in photos/predictions\n'
+    assert not (folder / 'photos/predictions/predictions').exists()
+
+
+def test_missing_onnxruntime_says_what_to_install(deploy, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    text = deploy('exported', 'photos', '--out', 'out', status=1)
+    assert text.endswith('; pip install onnxruntime\n') and text.count('\n') == 1
+
+
 @pytest.mark.parametrize(
     'arguments, status, message',
     [
@@ -89,6 +101,11 @@ def test_unreadable_pictures_are_named_and_skipped(deploy, folder):
         (['exported', 'exported', '--out', 'out'], 1, 'exported contains no pictures'),
         (['exported', 'photos/a.png', 'photos', '--out', 'c.webp'], 1, 'c.webp'),
         (['exported', 'photos/sub/b.jpg', 'b.jpg', '--out', 'out'], 1, 'would both become b.jpg'),
+        (['exported', 'photos', '--out', 'photos'], 1, 'photos is in the folder that results are written to; choose'),
+        (['exported', 'photos/sub', '--out', 'photos'], 1, 'photos/sub is in the folder that results are written to'),
+        (['exported', 'b.jpg', '--out', '.'], 1, 'b.jpg is in the folder that results are written to'),
+        (['exported', 'photos', '--out', 'out', '--score', '30'], 2, "'30' is no number from 0 to 1"),
+        (['exported', 'photos', '--out', 'out', '--score', 'nan'], 2, "'nan' is no number from 0 to 1"),
     ],
 )
 def test_what_is_wrong_is_one_line(deploy, folder, arguments, status, message):

@@ -127,7 +127,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path, name, write, message):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGBA', 'CMYK', 'YCbCr', 'I', 'I;16', 'F'])
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGBA', 'CMYK', 'YCbCr', 'I', 'I;16'])
 def test_every_mode_becomes_rgb(mode):
     picture = Image.new('L', (30, 20)).convert(mode) if mode != 'I;16' else Image.new(mode, (30, 20))
     read = read_picture(picture)
@@ -139,3 +139,22 @@ def test_picture_of_which_nothing_would_be_left_is_refused():
     with pytest.raises(ValueError, match='picture is too narrow: 5000x1 pixels would become 1333x0'):
         prepare(np.zeros((1, 5000, 3), np.uint8), pipeline)
     assert prepare(np.zeros((1, 1, 3), np.uint8), pipeline).image.shape == (800, 800, 3)
+
+
+def test_sixteen_and_thirty_two_bits():
+    """Values above a byte are 16 bits; smaller ones are what they are."""
+    assert (read_picture(Image.fromarray(np.full((3, 4), 200 << 8, np.uint16))) == 200).all()
+    assert (read_picture(Image.fromarray(np.full((3, 4), 200 << 8, np.int32))) == 200).all()
+    assert (read_picture(Image.fromarray(np.full((3, 4), 200, np.int32))) == 200).all()
+
+
+@pytest.mark.parametrize(
+    'picture, message',
+    [
+        (Image.fromarray(np.full((3, 4), 0.5, np.float32)), 'floating-point pixels; expected 8 or 16 bits'),
+        (Image.new('RGB', (0, 7)), 'picture is empty: 0x7 pixels'),
+    ],
+)
+def test_other_pictures_are_refused(picture, message):
+    with pytest.raises(ValueError, match=message):
+        read_picture(picture)

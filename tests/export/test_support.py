@@ -74,6 +74,7 @@ def test_pipelines():
         resize=dict(scale=[1333, 800]), backend='cv2', crop=None
     )
     assert pipeline(load, dict(type='Resize', scale=(30, 20)), pack)['resize'] == dict(size=[30, 20])
+    assert pipeline(load, dict(type='Resize', scale=30), pack)['resize'] == dict(size=[30, 30])
     edge = dict(type='ResizeEdge', scale=256, edge='short', backend='pillow')
     assert pipeline(load, edge, dict(type='CenterCrop', crop_size=224), pack) == dict(
         resize=dict(edge='short', length=256), backend='pillow', crop=[224, 224]
@@ -81,7 +82,7 @@ def test_pipelines():
 
 
 @pytest.mark.parametrize(
-    'transform, message',
+    'transforms, message',
     [
         (dict(type='RandomFlip', prob=0.5), 'RandomFlip of the test pipeline cannot be exported; expected Resize'),
         (dict(type='Resize', scale_factor=2.0), 'the number of edges in scale of Resize in the test pipeline is 0'),
@@ -89,12 +90,31 @@ def test_pipelines():
             dict(type='Resize', scale=(9, 9), interpolation='area'),
             "interpolation of Resize in the test pipeline is 'area'",
         ),
+        (
+            dict(type='Resize', scale=(9, 9), backend='tensorflow'),
+            "backend of Resize in the test pipeline is 'tensorflow'",
+        ),
+        (
+            [dict(type='CenterCrop', crop_size=20), dict(type='Resize', scale=(9, 9))],
+            'Resize in the test pipeline follows another transform of the size',
+        ),
+        (
+            [dict(type='Resize', scale=(9, 9)), dict(type='ResizeEdge', scale=20)],
+            'ResizeEdge in the test pipeline follows another transform of the size',
+        ),
+        (dict(type='LoadImageFromFile', color_type='grayscale'), 'color_type of LoadImageFromFile in the test pipe'),
+        (dict(type='LoadImageFromFile', imdecode_backend='pillow'), 'imdecode_backend of LoadImageFromFile in the'),
     ],
 )
-def test_other_transforms_are_refused(transform, message):
+def test_other_transforms_are_refused(transforms, message):
     with pytest.raises(ValueError) as error:
-        pipeline(transform)
+        pipeline(*(transforms if isinstance(transforms, list) else [transforms]))
     assert str(error.value).startswith(message)
+
+
+def test_config_without_test_data_is_refused():
+    with pytest.raises(ValueError, match='test_dataloader is missing; its pipeline says how pictures are resized'):
+        read_pipeline(Config(dict(test_dataloader=None)))
 
 
 @pytest.mark.parametrize('size', [1, 2, 3, 6])
@@ -142,6 +162,10 @@ SMALL[0, 20:24, 20:22] = True
         (detections(masks=SQUARES), detections(masks=np.roll(SQUARES, 1, 1)), 'is missing the box'),
         (detections(masks=SMALL), detections(masks=SMALL & (np.arange(100) != 20)), 'is missing the box'),
         (detections(masks=SMALL), detections(masks=SMALL & (np.arange(100) + np.arange(100)[:, None] != 40)), ''),
+        (detections(), detections(np.full_like(BOXES, np.nan)), 'finds numbers that are not finite'),
+        (detections(scores=(0.2, 0.1)), detections(scores=(0.2, 0.05)), ''),
+        (detections(scores=(0.2, 0.1)), detections(scores=(np.nan, 0.1)), 'finds numbers that are not finite'),
+        (detections(scores=(0.2, 0.1)), detections(scores=(0.25, 0.1)), r'is missing the box \[10.0'),
         (LabelMap(SQUARES[0]), LabelMap(SQUARES[0]), ''),
         (LabelMap(SQUARES[0]), LabelMap(SQUARES[1]), '96.00% of the pixels agree'),
         (Classes(np.array([0.9, 0.1]), np.array([1, 0])), Classes(np.array([0.9, 0.1]), np.array([1, 0])), ''),
@@ -150,6 +174,7 @@ SMALL[0, 20:24, 20:22] = True
             Classes(np.array([0.9, 0.1]), np.array([0, 1])),
             'by up to 0.8',
         ),
+        (Classes(np.array([0.9, 0.1]), np.array([1, 0])), Classes(np.full(2, np.nan), np.array([1, 0])), 'up to nan'),
     ],
 )
 def test_predictions_that_differ_are_told_apart(expected, found, message):

@@ -235,6 +235,25 @@ def test_evaluation_of_what_was_exported(name, metric, exported):
         assert onnx_row['metrics'][key] == pytest.approx(value, abs=0.1)
 
 
+def test_evaluation_draws_as_that_of_a_checkpoint(exported):
+    hook = 'default_hooks.visualization'
+    draws = [f'{hook}.draw=True', f'{hook}.test_out_dir=drawn', 'visualizer.name=drawn']
+    run_tool('tools/test.py', 'retinanet.py', exported('retinanet'), '--work-dir', 'draws', '--cfg-options', *draws)
+    assert len(list(Path('draws').rglob('drawn/*.jpg'))) == 3
+
+
+def test_evaluation_with_the_config_of_another_model(exported):
+    folder = exported('mask_rcnn')
+    _, errors = run_tool('tools/test.py', 'retinanet.py', folder, '--work-dir', 'other', status=1)
+    assert f'{folder} holds a MaskRCNN, the config is for a RetinaNet' in errors.splitlines()[-1]
+    folder = exported('retinanet')
+    other = 'test_dataloader.dataset.metainfo.classes=[star,square,triangle,circle]'
+    command = ['tools/test.py', 'retinanet.py', folder, '--work-dir', 'other', '--cfg-options', other]
+    _, errors = run_tool(*command, status=1)
+    found = f'{folder} finds circle, triangle, square, star'
+    assert f'{found}; the classes of the test data are star, square, triangle, circle' in errors.splitlines()[-1]
+
+
 def test_evaluation_takes_few_options(exported):
     _, errors = run_tool('tools/test.py', 'retinanet.py', exported('retinanet'), '--tta', status=2)
     assert 'unrecognized arguments: --tta' in errors
@@ -307,7 +326,18 @@ USAGE, ERROR = 2, 1
             ERROR,
             'test_cfg.nms_pre of bbox_head is -1; an exported model needs a positive number',
         ),
+        (
+            ['--out', 'new', '--cfg-options', 'model.test_cfg.nms=None'],
+            ERROR,
+            'test_cfg.nms of bbox_head is None; an exported model needs dict(type=',
+        ),
+        (
+            ['--out', 'new', '--cfg-options', 'model.test_cfg=None'],
+            ERROR,
+            'test_cfg of the model is None; an exported model needs its settings',
+        ),
         (['--out', 'new', '--cfg-options', 'model.bbox_head.num_classes=5'], ERROR, 'does not fit the model'),
+        (['--out', 'new', '--compile'], USAGE, '--compile: it is for --format pt2'),
     ],
 )
 def test_what_is_wrong_is_one_line(options, status, message):
@@ -316,11 +346,32 @@ def test_what_is_wrong_is_one_line(options, status, message):
     assert not Path('new').exists() and not list(Path().glob('*.part'))
 
 
-def test_model_that_differs_is_not_handed_over(monkeypatch, exported):
-    """As if the exporter were wrong: the file is that of another model."""
-    other = Path(exported('retinanet'), 'model.onnx').read_bytes()
+@pytest.fixture
+def exporter(monkeypatch, exported):
+    """An exporter that writes the detector of other tests, whatever the model."""
+    content = Path(exported('retinanet'), 'model.onnx').read_bytes()
     monkeypatch.setattr('mmcontnet.export.run.trace', lambda module, batch: None)
-    monkeypatch.setattr('mmcontnet.export.run.write', lambda program, outputs, path: path.write_bytes(other))
+    monkeypatch.setattr('mmcontnet.export.run.write', lambda program, outputs, path: path.write_bytes(content))
+
+
+def test_folder_that_is_there_is_filled(exporter):
+    """It may be the root of a file system, or a link: it stays."""
+    Path('there').mkdir()
+    Path('link').symlink_to('there')
+    node = Path('there').stat().st_ino
+    run_tool('tools/export.py', 'retinanet.py', 'retinanet.pth', '--out', 'link')
+    assert Path('link').is_symlink() and Path('there').stat().st_ino == node
+    assert sorted(os.listdir('there')) == ['model.json', 'model.onnx']
+
+
+def test_masks_of_probabilities_are_refused(exporter):
+    options = ['--out', 'soft', '--cfg-options', 'model.test_cfg.rcnn.mask_thr_binary=-1']
+    _, errors = run_tool('tools/export.py', 'mask_rcnn.py', 'mask_rcnn.pth', *options, status=1)
+    assert 'test_cfg.mask_thr_binary of roi_head is -1, which cannot be exported; expected 0 to 1' in errors
+
+
+def test_model_that_differs_is_not_handed_over(exporter):
+    """As if the exporter were wrong: the file is that of another model."""
     weights = torch.load('retinanet.pth')['state_dict']
     weights['bbox_head.retina_cls.bias'] += 3
     torch.save(weights, 'changed.pth')
