@@ -8,7 +8,7 @@ Example:
 
 DIR gets model.onnx, from the picture to the boxes, label map or classes, and model.json, with the classes, how pictures
 are resized, and the config. Pictures may have any size. --format pt2 writes model.pt2 for torch.export.load, and with
---compile compiled.pt2, which AOTInductor compiles for processors like this one: it takes many minutes and a C++ compiler.
+--compile compiled.pt2, which AOTInductor compiles for processors like this one; this takes a C++ compiler and minutes.
 
 --check compares the exported model with the checkpoint's on PICTURE, or else on the first picture of the config's test
 data, and writes nothing if they differ. tools/test.py CONFIG DIR evaluates it.
