@@ -1,7 +1,7 @@
 """Compares models on your data: trains each with the same recipe, data order and seeds, and reports what that tells.
 
 Example:
-    python tools/compare.py configs/retinanet_contm_coco.py configs/retinanet_r50_coco.py --seeds 3
+    python tools/compare.py configs/retinanet_contm_pretrained_coco.py configs/retinanet_r50_coco.py --seeds 3
     python tools/compare.py my_contnet.py my_resnet.py --seeds 5 --epochs 4 --out work_dirs/mine
 
 Every training is a process of its own, one at a time. Killed at any moment and started again, the command keeps what is

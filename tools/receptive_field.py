@@ -67,7 +67,9 @@ def build_backbone(name: str, weights: str) -> nn.Module:
     with about(name):
         model = build(name)
     backbone = getattr(model, 'backbone', model)
-    if weights != RANDOM:
+    if weights == RANDOM:
+        backbone.init_weights()  # As a training does; the networks of mmdet have those of torch before.
+    else:
         found = get_state_dict(read_checkpoint(weights), weights)
         prefix = 'backbone.'
         own = {key[len(prefix) :]: value for key, value in found.items() if key.startswith(prefix)} or found

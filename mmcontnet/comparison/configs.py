@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
 
+from ..evaluation.cost import is_pretrained
 from ..toolboxes import check_torchvision, find_entry_point, read_config
 
 # What the models must have in common, besides the toolbox.
@@ -58,8 +59,8 @@ def prepare_config(path: str, options: Dict[str, Any], epochs: Optional[int]) ->
             raise ValueError(f'--epochs: {path} counts iterations; use --cfg-options train_cfg.max_iters=N')
         set_epochs(cfg, epochs)
     hooks = cfg.get('default_hooks') or {}
-    often = dict(interval=1) if by_epoch else {}
-    hooks['checkpoint'] = {'type': 'CheckpointHook', **(hooks.get('checkpoint') or {}), 'max_keep_ckpts': 1, **often}
+    often = dict(max_keep_ckpts=1, by_epoch=by_epoch, **(dict(interval=1) if by_epoch else {}))
+    hooks['checkpoint'] = {'type': 'CheckpointHook', **(hooks.get('checkpoint') or {}), **often}
     # By which the report finds when something was measured.
     hooks['logger'] = {'type': 'LoggerHook', **(hooks.get('logger') or {}), 'log_metric_by_epoch': by_epoch}
     cfg.default_hooks = hooks
@@ -87,6 +88,7 @@ def _scale(epochs: Any, scale: float) -> Any:
 def find_differences(first: Config, other: Config) -> List[str]:
     """What differs in two configs besides their models, and is not this package's hooks, one line each."""
     pairs = {name: [_clean(cfg.get(name)) or None for cfg in (first, other)] for name in RECIPE}  # No hooks are [].
+    pairs['weights'] = ['pretrained' if is_pretrained(cfg.model) else 'random' for cfg in (first, other)]
     return [line for name, pair in pairs.items() for line in _compare(*pair, name)]
 
 

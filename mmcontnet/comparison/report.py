@@ -204,7 +204,10 @@ def reach(model: Model, other: Model, metric: str) -> str:
 
 def find_differing(first: Model, other: Model, metric: str) -> List[int]:
     """The images whose metric differs most between two models, of the first seed."""
-    differences = np.abs(first.values_by('by_image', metric) - other.values_by('by_image', metric))
+    values = [model.values_by('by_image', metric) for model in (first, other)]
+    if len(values[0]) != len(values[1]):  # They were tested on different data.
+        return []
+    differences = np.abs(values[0] - values[1])
     order = np.argsort(-np.nan_to_num(differences), kind='stable')
     return [int(index) for index in order[:PICTURES] if differences[index] > 0]
 

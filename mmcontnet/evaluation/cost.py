@@ -3,7 +3,7 @@
 import copy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence
 
 import torch
 from mmdet.testing import demo_mm_proposals
@@ -37,6 +37,11 @@ class Macs(NamedTuple):
     attention: int
 
 
+def is_pretrained(model: Dict[str, Any]) -> bool:
+    """Whether a model's config starts its backbone from the weights of another training."""
+    return bool(model.get('pretrained')) or "'Pretrained'" in str(model.get('backbone'))
+
+
 def build(name: str) -> nn.Module:
     """Builds a model with random weights, in evaluation mode and with the batch norms of a single process.
 
@@ -55,6 +60,9 @@ def build(name: str) -> nn.Module:
     else:
         cfg = _read_config(name)
         cfg.model.pop('auxiliary_head', None)
+        cfg.model.pop('pretrained', None)
+        if is_pretrained(cfg.model):
+            cfg.model.backbone.init_cfg = None
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             model = MODELS.build(cfg.model)
     model = revert_sync_batchnorm(model)
