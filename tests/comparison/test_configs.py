@@ -67,6 +67,9 @@ def test_each_epoch_leaves_a_checkpoint():
     cfg = prepare_config(path, {'default_hooks.checkpoint.interval': 12, 'model.backbone.arch': 's'}, None)
     assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.max_keep_ckpts) == (1, 1)
     assert cfg.model.backbone.arch == 's'
+    hook = dict(by_epoch=False, interval=500)
+    cfg = prepare_config(path, {f'default_hooks.checkpoint.{key}': value for key, value in hook.items()}, None)
+    assert (cfg.default_hooks.checkpoint.interval, cfg.default_hooks.checkpoint.by_epoch) == (1, True)
     path = str(ROOT / 'configs/pspnet_contm_cityscapes.py')
     assert prepare_config(path, {}, None).default_hooks.checkpoint.interval == 4000
     cfg = prepare_config(path, dict(default_hooks=None, log_processor=None), None)

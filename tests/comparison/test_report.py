@@ -79,6 +79,7 @@ def test_time_to_the_final_metric_of_the_other(make):
 def test_images_that_differ(make):
     first, other = make('a', [0.5], images=(0.1, 0.5, None, 0.9)), make('b', [0.5], images=(0.2, 0.5, 0.3, 0.1))
     assert find_differing(first, other, AP) == [3, 0]
+    assert find_differing(first, make('c', [0.5], images=(0.2,)), AP) == []  # Tested on other data.
 
 
 def test_report(make, tmp_path):

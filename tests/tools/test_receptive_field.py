@@ -24,6 +24,13 @@ def read_table(text):
     return [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if ', ' in line]
 
 
+def test_random_weights_are_those_that_a_training_starts_from(folder):
+    """ResNet's residual branches start at zero: at all strides its field is that of the stem."""
+    for model in ('r18', 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'):
+        rows = read_table(run_tool(TOOL, model, '--size', 64, '--count', 2, '--out', 'fields.png')[0])
+        assert len(rows) == 4 and {row[3] for row in rows} <= {'4', '5', '6'}
+
+
 @pytest.mark.slow
 def test_fields_and_attention_in_one_picture(folder):
     few = ['--size', 64, '--count', 2, '--out', 'fields.png']
