@@ -45,18 +45,8 @@ def sdist(tmp_path_factory):
 def wheel(sdist, tmp_path_factory):
     """Built of the source distribution, beside the torch that is there."""
     folder = tmp_path_factory.mktemp('wheel')
-    run(
-        sys.executable,
-        *PIP,
-        'wheel',
-        '--no-deps',
-        '--no-build-isolation',
-        '-w',
-        folder,
-        sdist,
-        cwd=folder,
-        timeout=LONG,
-    )
+    build = [sys.executable, *PIP, 'wheel', '--no-deps', '--no-build-isolation', '-w', folder, sdist]
+    run(*build, cwd=folder, timeout=LONG)
     return next(folder.glob('*.whl'))
 
 

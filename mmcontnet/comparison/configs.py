@@ -5,8 +5,8 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from mmengine.config import Config
 
-from ..evaluation.cost import is_pretrained
 from ..toolboxes import check_torchvision, find_entry_point, read_config
+from ..weights.pretrained import is_pretrained
 
 # What the models must have in common, besides the toolbox.
 RECIPE = (

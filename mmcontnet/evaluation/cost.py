@@ -3,7 +3,7 @@
 import copy
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import torch
 from mmdet.testing import demo_mm_proposals
@@ -18,6 +18,7 @@ from .. import ops  # noqa: F401 (registers the operators)
 from ..commands import about
 from ..models.arch import ARCHS
 from ..toolboxes import TOOLBOXES, read_config
+from ..weights.pretrained import is_pretrained
 
 BACKBONES = {
     **{f'cont{arch}': dict(type='ConTNet', arch=arch) for arch in ARCHS},
@@ -35,11 +36,6 @@ class Macs(NamedTuple):
 
     total: int
     attention: int
-
-
-def is_pretrained(model: Dict[str, Any]) -> bool:
-    """Whether a model's config starts its backbone from the weights of another training."""
-    return bool(model.get('pretrained')) or "'Pretrained'" in str(model.get('backbone'))
 
 
 def build(name: str) -> nn.Module:
@@ -60,9 +56,9 @@ def build(name: str) -> nn.Module:
     else:
         cfg = _read_config(name)
         cfg.model.pop('auxiliary_head', None)
-        cfg.model.pop('pretrained', None)
         if is_pretrained(cfg.model):
-            cfg.model.backbone.init_cfg = None
+            cfg.model.pop('pretrained', None)
+            cfg.model.backbone.pop('init_cfg', None)
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             model = MODELS.build(cfg.model)
     model = revert_sync_batchnorm(model)

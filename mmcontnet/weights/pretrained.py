@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -48,8 +48,7 @@ def split_init_cfg(init_cfg: Any) -> Tuple[List[Dict[str, Any]], List[Dict[str, 
         ValueError: It is something else, or one that loads weights has wrong fields.
     """
     pretrained, others = [], []
-    cfgs = init_cfg if isinstance(init_cfg, (list, tuple)) else [] if init_cfg is None else [init_cfg]
-    for cfg in cfgs:
+    for cfg in _listed(init_cfg):
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise ValueError(f'init_cfg is {init_cfg!r}; expected {EXAMPLE}, another initializer, or a list of them')
         if _loads(cfg):
@@ -70,9 +69,15 @@ def check_files(init_cfg: Any) -> None:
     Raises:
         ValueError: A file is missing; the message says how to get it.
     """
-    for cfg in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
+    for cfg in _listed(init_cfg):
         if isinstance(cfg, dict) and _loads(cfg) and isinstance(cfg.get('checkpoint'), (str, Path)):
             _check_file(cfg['checkpoint'])
+
+
+def is_pretrained(model: Dict[str, Any]) -> bool:
+    """Whether a toolbox's model starts its backbone from weights, by its config."""
+    cfgs = _listed((model.get('backbone') or {}).get('init_cfg'))
+    return bool(model.get('pretrained')) or any(isinstance(cfg, dict) and _loads(cfg) for cfg in cfgs)
 
 
 def load_pretrained(
@@ -118,6 +123,10 @@ def _check_file(checkpoint: Union[str, Path]) -> None:
         raise ValueError(
             f'init_cfg: {checkpoint} cannot be read: there is no such file. {HOW_TO_GET.format(file=checkpoint)}'
         )
+
+
+def _listed(init_cfg: Any) -> Sequence[Any]:
+    return init_cfg if isinstance(init_cfg, (list, tuple)) else [] if init_cfg is None else [init_cfg]
 
 
 def _loads(cfg: Dict[str, Any]) -> bool:
