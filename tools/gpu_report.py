@@ -222,13 +222,15 @@ def difference(x: Tensor, reference: Tensor) -> float:
 def compute_gradients(
     model: nn.Module, images: Tensor, weights: Sequence[Tensor], device: str, dtype: torch.dtype
 ) -> Tuple[List[Tensor], List[Tensor]]:
-    """A network's maps on a device, and all gradients of their weighted mean in one tensor."""
+    """Maps on a device, of training and of inference, and all gradients of their weighted mean in one tensor."""
     model = copy.deepcopy(model).to(device)
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
         maps = model(images.to(device))
+        with torch.no_grad():
+            inferred = model.eval()(images.to(device))
     loss = sum((x.float() * weight.to(device)).mean() for x, weight in zip(maps, weights))
     gradients = torch.autograd.grad(loss, list(model.parameters()))
-    return [x.detach() for x in maps], [torch.cat([gradient.flatten() for gradient in gradients])]
+    return [x.detach() for x in (*maps, *inferred)], [torch.cat([gradient.flatten() for gradient in gradients])]
 
 
 def check_equality(device: str, arch: str) -> List[Dict[str, Any]]:
@@ -322,7 +324,7 @@ def time_models(bench: Bench, models: Dict[str, nn.Module], case: Case) -> List[
         )
         if case.execution == 'eager':
             row['memory_mib'] = measure_memory(run, bench.device) / 2**20
-        if bench.device == 'cuda' and len(case.models) == 2 and case.execution != 'graph':
+        if bench.device == 'cuda' and len(case.models) == 2:
             kernels = bench.kernels(run)
             row['busy'] = sum(second for second, _ in kernels.values()) / row['seconds']
             row['launches'] = sum(count for _, count in kernels.values())

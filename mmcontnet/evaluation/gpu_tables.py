@@ -49,16 +49,20 @@ def _times(rows: List[Dict[str, Any]]) -> str:
         for setting, of_models in sorted(settings.items())
     ]
     details = [
-        [row['model'], *setting, f'{row["launches"]}', f'{min(row["busy"], 1):.0%}', f'{row["memory_mib"]:.0f}']
+        [row['model'], *setting, f'{row["launches"]}', f'{min(row["busy"], 1):.0%}', _memory(row)]
         for setting, of_models in sorted(settings.items())
         for row in of_models.values()
-        if {'busy', 'memory_mib'} <= set(row)
+        if 'busy' in row
     ]
     header = ('step', 'type', 'execution', 'images')
     tables = [markdown_table((*header, *models), times)]
     if details:
         tables.append(markdown_table(('model', *header, 'launches', 'GPU busy', 'memory (MiB)'), details))
     return '\n\n'.join(tables)
+
+
+def _memory(row: Dict[str, Any]) -> str:
+    return f'{row["memory_mib"]:.0f}' if 'memory_mib' in row else ''
 
 
 def _cell(row: Optional[Dict[str, Any]], form: str) -> str:

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import add_layer_norm, add_tiled, mlp, patch_attention
+from ..ops import (
+    add_layer_norm,
+    add_tiled,
+    attention_layer,
+    fuses_attention,
+    fuses_mlp,
+    mlp,
+    mlp_layer,
+    patch_attention,
+)
 from ..ops.recomputed import Recompute
 from .layers import Linear
 
@@ -29,11 +38,10 @@ class AbsolutePosition(nn.Module):
         self.rows = nn.Parameter(torch.zeros(patch_size, 1, channels // 2))
         self.columns = nn.Parameter(torch.zeros(1, patch_size, channels // 2))
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, None]:
-        """Maps (B, H, W, C) to the same with their positions, and no bias of the attention logits."""
+    def forward(self) -> Tuple[Tensor, None]:
+        """What is added to the pixels of a patch, (p, p, C), and no bias of the attention logits."""
         size = self.rows.shape[0]
-        patch = torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2)  # (p, p, C)
-        return add_tiled(x, patch), None
+        return torch.cat([self.rows.expand(-1, size, -1), self.columns.expand(size, -1, -1)], 2), None
 
 
 class RelativePosition(nn.Module):
@@ -57,9 +65,9 @@ class RelativePosition(nn.Module):
         offsets = pixels[:, None] - pixels + (patch_size - 1) * (span + 1)  # (p * p, p * p)
         self.register_buffer('offsets', offsets, persistent=False)
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        """Maps as they are, and the bias (heads, p * p, p * p) of the attention logits."""
-        return x, self.table[self.offsets].permute(2, 0, 1)
+    def forward(self) -> Tuple[None, Tensor]:
+        """Nothing to add to pixels, and the bias (heads, p * p, p * p) of the attention logits."""
+        return None, self.table[self.offsets].permute(2, 0, 1)
 
 
 class PatchAttention(nn.Module):
@@ -147,12 +155,45 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encodes."""
-        x, bias = self.position(x)
-        if self.pre_norm:
-            x = x + self.attn(self.norm1(x), bias)
-            return x + self.mlp(self.norm2(x))
-        x, recompute = _add_norm(x, self.attn(x, bias), self.norm1)
-        return _add_norm(x, self.mlp(x, recompute), self.norm2)[0]
+        patch, bias = self.position()
+        if not self.pre_norm:
+            return self._mlp_layer(*self._attention_layer(x, patch, bias))
+        x = _add_patch(x, patch)
+        x = x + self.attn(self.norm1(x), bias)
+        return x + self.mlp(self.norm2(x))
+
+    def _attention_layer(
+        self, x: Tensor, patch: Optional[Tensor], bias: Optional[Tensor]
+    ) -> Tuple[Tensor, Optional[Recompute]]:
+        attn, norm = self.attn, self.norm1
+        if fuses_attention(x, attn.heads, attn.patch_size) and self._is_plain(attn, attn.qkv, attn.proj, norm):
+            weights = attn.qkv.weight, attn.qkv.bias, attn.proj.weight, attn.proj.bias, norm.weight, norm.bias
+            return attention_layer(x, patch, bias, *weights, attn.heads, attn.patch_size, norm.eps), None
+        x = _add_patch(x, patch)
+        return _add_norm(x, attn(x, bias), norm)
+
+    def _mlp_layer(self, x: Tensor, recompute: Optional[Recompute]) -> Tensor:
+        fc1, fc2, norm = self.mlp.fc1, self.mlp.fc2, self.norm2
+        if fuses_mlp(x) and self._is_plain(self.mlp, fc1, fc2, norm):
+            return mlp_layer(x, fc1.weight, fc1.bias, fc2.weight, fc2.bias, norm.weight, norm.bias, norm.eps)
+        return _add_norm(x, self.mlp(x, recompute), norm)[0]
+
+    def _is_plain(self, *modules: nn.Module) -> bool:
+        """Whether modules may be computed together: nothing hooks into them, replaces them, or drops anything out."""
+        drops = self.training and self.attn.dropout > 0
+        plain = all(type(module) in PLAIN and not _has_hooks(module) for module in modules)
+        return plain and not drops
+
+
+PLAIN = (PatchAttention, MLP, Linear, nn.LayerNorm)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _add_patch(x: Tensor, patch: Optional[Tensor]) -> Tensor:
+    return x if patch is None else add_tiled(x, patch)
 
 
 def _add_norm(x: Tensor, y: Tensor, norm: nn.LayerNorm) -> Tuple[Tensor, Optional[Recompute]]:

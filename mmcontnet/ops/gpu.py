@@ -14,7 +14,8 @@ from .target import is_inference
 
 HALVES = (torch.bfloat16, torch.float16)
 MAX_HEAD = 64  # Channels: what a program keeps of its patch must fit the shared memory of small GPUs.
-MAX_MLP = 128  # Channels: above, torch's matrix products are faster.
+MAX_LAYER = 128  # Channels: above, torch's matrix products are faster.
+ONE_BLOCK = 8  # Pixels on a side of patches of which one program takes all.
 
 
 @cache
@@ -52,14 +53,17 @@ def takes_attention(qkv: Tensor, heads: int, bias: Optional[Tensor] = None) -> b
     return takes(qkv) and qkv.shape[3] // (3 * heads) <= MAX_HEAD and ordered
 
 
-def takes_mlp(x: Tensor) -> bool:
-    """Whether :func:`mlp` supports the maps."""
-    return takes(x) and suits_mlp(x)
-
-
 def suits_mlp(x: Tensor) -> bool:
-    """Whether :func:`mlp` is faster than torch's products, where there are kernels."""
-    return x.dtype in HALVES and x.shape[3] <= MAX_MLP
+    """Whether :func:`mlp` and :func:`mlp_layer` are faster than torch's products, where there are kernels."""
+    return x.dtype in HALVES and x.shape[3] <= MAX_LAYER
+
+
+def suits_attention_layer(x: Tensor, heads: int, patch_size: int) -> bool:
+    """Whether :func:`attention_layer` is faster than its parts, where there are kernels."""
+    # It computes keys and values again for each block of queries, which pays where there are few channels or blocks.
+    channels = x.shape[3]
+    small = channels <= MAX_LAYER and channels // heads <= MAX_HEAD and (heads == 1 or patch_size <= ONE_BLOCK)
+    return x.dtype in HALVES and small
 
 
 def attention_by_triton(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
@@ -76,9 +80,23 @@ def attention_backward(
     return _kernels().attention.backward(grad.contiguous(), qkv.contiguous(), heads, patch_size, bias)
 
 
-def mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
+def mlp(x: Tensor, *weights: Tensor) -> Tensor:
     """:func:`~mmcontnet.ops.mlp` in inference, without dropout."""
-    return _kernels().mlp.forward(*(tensor.contiguous() for tensor in (x, weight1, bias1, weight2, bias2)))
+    return _kernels().mlp.forward(*_contiguous(x, *weights))
+
+
+def mlp_layer(x: Tensor, *weights: Tensor, eps: float) -> Tensor:
+    """:func:`~mmcontnet.ops.encoder.mlp_layer`."""
+    return _kernels().mlp.forward(*_contiguous(x, *weights), eps)
+
+
+def attention_layer(x: Tensor, *tensors: Optional[Tensor], heads: int, patch_size: int, eps: float) -> Tensor:
+    """:func:`~mmcontnet.ops.encoder.attention_layer`."""
+    return _kernels().attention_layer.forward(*_contiguous(x, *tensors), heads, patch_size, eps)
+
+
+def _contiguous(*tensors: Optional[Tensor]) -> Tuple[Optional[Tensor], ...]:
+    return tuple(None if tensor is None else tensor.contiguous() for tensor in tensors)
 
 
 def add_layer_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

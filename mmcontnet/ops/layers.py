@@ -102,7 +102,7 @@ def mlp(
             x = autocast(x)[0]
             if where is Target.GPU_COMPILER and gpu.suits_mlp(x):
                 return torch.ops.mmcontnet.mlp(*autocast(x, *weights))
-            if where is Target.GPU and gpu.takes_mlp(x):
+            if where is Target.GPU and gpu.takes(x) and gpu.suits_mlp(x):
                 return gpu.mlp(*autocast(x, *weights))
     elif not dropout and where in (Target.CPU, Target.GPU):
         return MLPFunction.apply(*autocast(x, *weights), recompute)
@@ -222,7 +222,7 @@ def _mlp(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tens
 
 
 def _mlp_on_gpu(x: Tensor, *weights: Tensor) -> Tensor:
-    return gpu.mlp(x, *weights) if gpu.takes_mlp(x) else _mlp(x, *weights)
+    return gpu.mlp(x, *weights) if gpu.takes(x) and gpu.suits_mlp(x) else _mlp(x, *weights)
 
 
 def _mlp_on_cpu(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:

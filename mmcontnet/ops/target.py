@@ -30,7 +30,8 @@ class Target(Enum):
     GPU           Triton, or padded   torch's      torch's (*)       Triton (inf.)*   Triton          no
     ============  ==================  ===========  ================  ===============  ==============  =========
 
-    (*) In training with a backward pass of this package. MLPs in Triton are for few channels.
+    (*) In training with a backward pass of this package. MLPs in Triton are for few channels. In inference on GPUs,
+    compiled or not, whole layers of few channels, from the position or the MLP to the norm, are one operator.
 
     An operator, ``torch.ops.mmcontnet``, is a single node to the compiler, to counters and to profilers.
     """

@@ -3,9 +3,11 @@
 The interpreter is chosen when Triton is imported, so this is a process of its own: ``python interpreted.py PART``.
 """
 
+import copy
 import json
 import os
 import sys
+from functools import partial
 
 os.environ['TRITON_INTERPRET'] = '1'
 
@@ -13,7 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from mmcontnet import ConTNet
-from mmcontnet.ops import attention, gpu, kernels, layers, norm, position
+from mmcontnet.models.encoder import Encoder
+from mmcontnet.ops import attention, encoder, gpu, kernels, layers, norm, position
 from mmcontnet.ops.attention import reference_attention
 from mmcontnet.ops.position import reference_add_tiled
 from mmcontnet.ops.target import Target
@@ -107,10 +110,47 @@ def row_errors():
     return errors
 
 
+def encoder_errors():
+    """Encoders in halves, whose layers are single kernels, against the same in float64."""
+    use_kernels()
+    for module in (attention, encoder, layers, norm, position):
+        module.target = lambda x: Target.GPU
+    calls = []
+    for name in ('attention_layer', 'mlp'):
+        kernel = getattr(kernels, name)
+        kernel.forward = partial(_record, calls, kernel.forward, name)
+    errors = {}
+    for shape, heads, size, kind in [
+        ((2, 9, 15, 48), 1, 7, 'relative'),
+        ((1, 15, 17, 16), 1, 14, 'absolute'),
+        ((1, 8, 7, 128), 2, 7, 'absolute'),
+        ((1, 3, 5, 24), 3, 7, 'relative'),
+        ((0, 7, 7, 16), 1, 7, 'absolute'),
+    ]:
+        model = Encoder(shape[3], size, heads, 40, 0.1, kind, qkv_bias=heads < 3, pre_norm=False).eval().half()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.15)
+        x = torch.randn(shape).half()
+        with torch.no_grad():
+            expected = copy.deepcopy(model).double()(x.double())
+            calls.clear()
+            errors[f'{shape}, {heads} heads, patches of {size}, {kind}'] = largest((model(x), expected))
+            assert calls == ['attention_layer', 'mlp'], calls
+            model.norm1.register_forward_hook(lambda *arguments: None)
+            errors[f'{shape}, with a hook'] = largest((model(x), expected))
+            assert calls == ['attention_layer', 'mlp', 'mlp'], calls
+    return errors
+
+
+def _record(calls, function, name, *arguments):
+    calls.append(name)
+    return function(*arguments)
+
+
 def network_errors():
     """Maps and gradients of whole networks that take the forms of a GPU, against the same in float64."""
     use_kernels()
-    for module in (attention, layers, norm, position):
+    for module in (attention, encoder, layers, norm, position):
         module.target = lambda x: Target.GPU
     errors = {}
     arch = dict(width=8, depths=(1, 1, 1, 1), mlp_widths=(16, 20, 16, 16))
@@ -137,6 +177,7 @@ PARTS = {
     'attention-float16': lambda: attention_errors(torch.float16),
     'operators': operator_errors,
     'rows': row_errors,
+    'encoder': encoder_errors,
     'network': network_errors,
 }
 

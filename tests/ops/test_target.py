@@ -5,7 +5,7 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from reference import build, close
 
-from mmcontnet.ops import attention, layers, mlp, norm, position
+from mmcontnet.ops import attention, encoder, layers, mlp, norm, position
 from mmcontnet.ops.target import Target
 
 
@@ -45,11 +45,14 @@ def test_a_compiler_gets_one_graph_of_operators(tiny, autocast):
 
 
 @pytest.mark.parametrize('autocast', [False, True])
-def test_compiled_for_a_gpu_narrow_mlps_of_halves_are_operators(tiny, autocast, monkeypatch):
-    for module in (attention, layers, norm, position):
+@pytest.mark.parametrize('pre_norm', [False, True])
+def test_compiled_for_a_gpu_narrow_layers_of_halves_are_operators(tiny, pre_norm, autocast, monkeypatch):
+    for module in (attention, encoder, layers, norm, position):
         monkeypatch.setattr(module, 'target', lambda x: Target.GPU_COMPILER)
-    (found,) = find_operators(build(**tiny), torch.randn(2, 3, 50, 70), autocast)
-    assert ('mmcontnet.mlp' in found) == autocast
+    (found,) = find_operators(build(**tiny, pre_norm=pre_norm), torch.randn(2, 3, 50, 70), autocast)
+    expected = {'mlp', 'patch_attention'} if pre_norm else {'attention_layer', 'mlp_layer', 'patch_attention'}
+    expected = {f'mmcontnet.{name}' for name in (expected if autocast else {'patch_attention'})}
+    assert found - {'mmcontnet.convolution'} == expected
 
 
 def test_a_strict_export_has_torchs_operators_only(tiny):

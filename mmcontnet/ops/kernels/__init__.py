@@ -3,6 +3,6 @@
 They take contiguous tensors and know nothing of autograd.
 """
 
-from . import attention, mlp, norm, position
+from . import attention, attention_layer, mlp, norm, position
 
-__all__ = ['attention', 'mlp', 'norm', 'position']
+__all__ = ['attention', 'attention_layer', 'mlp', 'norm', 'position']

@@ -5,6 +5,7 @@ with a running softmax. The backward pass keeps nothing but queries, keys and va
 softmax again and the gradients of the queries, its second one those of keys and values.
 """
 
+from functools import partial
 from typing import Any, Optional, Tuple
 
 import torch
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from .launch import Kernel
 
+BLOCK = 64  # Tokens that a program takes at a time, of halves.
+
 
 @triton.jit
-def _pixels(patch, tokens, height, width, SIZE: tl.constexpr):
+def get_pixels(patch, tokens, height, width, SIZE: tl.constexpr):
     """The pixels of a patch's tokens in a batch of maps, and which of the tokens there are."""
     across = tl.cdiv(width, SIZE)
     count = tl.cdiv(height, SIZE) * across
@@ -40,7 +43,7 @@ def _load_keys(
     qkv, patch, tokens, heads, head, height, width, SIZE: tl.constexpr, DIM: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """Keys and values of some tokens of a patch, and which of the tokens there are."""
-    pixels, exists = _pixels(patch, tokens, height, width, SIZE)
+    pixels, exists = get_pixels(patch, tokens, height, width, SIZE)
     channels, first = heads * DIM, head * DIM
     k = _load(qkv, pixels, exists, 3 * channels, channels + first, DIM, COLUMNS)
     v = _load(qkv, pixels, exists, 3 * channels, 2 * channels + first, DIM, COLUMNS)
@@ -56,7 +59,7 @@ def _store(maps, values, pixels, exists, stride, first, DIM: tl.constexpr, COLUM
 
 
 @triton.jit
-def _logits(
+def get_logits(
     q, k, bias, head, queries, keys, exists, scale, SIZE: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr
 ):
     """(queries, keys), minus infinity for keys that do not exist."""
@@ -66,6 +69,18 @@ def _logits(
         mask = (queries < area)[:, None] & (keys < area)[None, :]
         logits += tl.load(bias + (head * area + queries[:, None]) * area + keys[None, :], mask, other=0.0)
     return tl.where(exists[None, :], logits, float('-inf'))
+
+
+@triton.jit
+def accumulate(logits, v, highest, total, result, PRECISION: tl.constexpr):
+    """The running softmax after some more keys: maxima and sums of the queries, and their weighted sums of values."""
+    # The first block holds a patch's first pixel, so the maximum is finite from there on.
+    before, highest = highest, tl.maximum(highest, tl.max(logits, 1))
+    shrink = tl.exp(before - highest)
+    weights = tl.exp(logits - highest[:, None])
+    total = total * shrink + tl.sum(weights, 1)
+    result = result * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision=PRECISION)
+    return highest, total, result
 
 
 @Kernel
@@ -89,7 +104,7 @@ def attention_forward(
     patch, head = tl.program_id(0), tl.program_id(1)
     channels, first = heads * DIM, head * DIM
     queries = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    pixels, exists = _pixels(patch, queries, height, width, SIZE)
+    pixels, exists = get_pixels(patch, queries, height, width, SIZE)
     q = _load(qkv, pixels, exists, 3 * channels, first, DIM, COLUMNS)
     highest = tl.full([BLOCK], float('-inf'), tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
@@ -97,17 +112,12 @@ def attention_forward(
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
         k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
-        logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
-        # The first block holds a patch's first pixel, so the maximum is finite from there on.
-        before, highest = highest, tl.maximum(highest, tl.max(logits, 1))
-        shrink = tl.exp(before - highest)
-        weights = tl.exp(logits - highest[:, None])
-        total = total * shrink + tl.sum(weights, 1)
-        result = result * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision=PRECISION)
+        logits = get_logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
+        highest, total, result = accumulate(logits, v, highest, total, result, PRECISION)
     _store(out, result / total[:, None], pixels, exists, channels, first, DIM, COLUMNS)
 
 
-@Kernel
+@partial(Kernel, num_stages=1)
 @triton.jit(do_not_specialize=['heads', 'height', 'width'])
 def attention_backward_queries(
     grad,
@@ -132,7 +142,7 @@ def attention_backward_queries(
     patch, head = tl.program_id(0), tl.program_id(1)
     channels, first = heads * DIM, head * DIM
     queries = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    pixels, exists = _pixels(patch, queries, height, width, SIZE)
+    pixels, exists = get_pixels(patch, queries, height, width, SIZE)
     q = _load(qkv, pixels, exists, 3 * channels, first, DIM, COLUMNS)
     grad_out = _load(grad, pixels, exists, channels, first, DIM, COLUMNS)
     highest = tl.full([BLOCK], float('-inf'), tl.float32)
@@ -141,7 +151,7 @@ def attention_backward_queries(
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
         k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
-        logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
+        logits = get_logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
         before, highest = highest, tl.maximum(highest, tl.max(logits, 1))
         shrink = tl.exp(before - highest)
         weights = tl.exp(logits - highest[:, None])
@@ -157,7 +167,7 @@ def attention_backward_queries(
     for start in range(0, SIZE * SIZE, BLOCK):
         keys = start + tl.arange(0, BLOCK)
         k, v, there = _load_keys(qkv, patch, keys, heads, head, height, width, SIZE, DIM, COLUMNS)
-        logits = _logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
+        logits = get_logits(q, k, bias, head, queries, keys, there, scale, SIZE, BIAS, PRECISION)
         weights = tl.exp(logits - normalizer[:, None])
         grad_weights = tl.dot(grad_out, tl.trans(v), input_precision=PRECISION)
         grad_logits = weights * (grad_weights - mean[:, None])
@@ -193,7 +203,7 @@ def attention_backward_keys(
     patch, head = tl.program_id(0), tl.program_id(1)
     channels, first = heads * DIM, head * DIM
     keys = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
-    pixels, exists = _pixels(patch, keys, height, width, SIZE)
+    pixels, exists = get_pixels(patch, keys, height, width, SIZE)
     k = _load(qkv, pixels, exists, 3 * channels, channels + first, DIM, COLUMNS)
     v = _load(qkv, pixels, exists, 3 * channels, 2 * channels + first, DIM, COLUMNS)
     grad_k = tl.zeros([BLOCK, COLUMNS], tl.float32)
@@ -201,11 +211,11 @@ def attention_backward_keys(
     row = (patch * heads + head).to(tl.int64) * tl.num_programs(2) * BLOCK
     for start in range(0, SIZE * SIZE, BLOCK):
         queries = start + tl.arange(0, BLOCK)
-        places, there = _pixels(patch, queries, height, width, SIZE)
+        places, there = get_pixels(patch, queries, height, width, SIZE)
         # Of queries that do not exist the gradients are zero, and so is what they give to keys and values.
         q = _load(qkv, places, there, 3 * channels, first, DIM, COLUMNS)
         grad_out = _load(grad, places, there, channels, first, DIM, COLUMNS)
-        logits = _logits(q, k, bias, head, queries, keys, exists, scale, SIZE, BIAS, PRECISION)
+        logits = get_logits(q, k, bias, head, queries, keys, exists, scale, SIZE, BIAS, PRECISION)
         weights = tl.exp(logits - tl.load(normalizers + row + queries)[:, None])
         grad_weights = tl.dot(grad_out, tl.trans(v), input_precision=PRECISION)
         grad_logits = weights * (grad_weights - tl.load(means + row + queries)[:, None])
@@ -244,7 +254,7 @@ def _plan(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor]) -> T
     """Grid, sizes and constants of the kernels."""
     batch, height, width, channels = qkv.shape
     dim = channels // (3 * heads)
-    block = 32 if qkv.dtype == torch.float32 else 64  # Tokens that a program takes at a time.
+    block = 32 if qkv.dtype == torch.float32 else BLOCK
     exact = qkv.dtype == torch.float32 and not _allows_tf32()
     patches = batch * -(-height // patch_size) * -(-width // patch_size)
     return (

@@ -19,10 +19,12 @@ class Kernel:
 
     Args:
         function (Callable): What ``triton.jit`` returns.
+        **options: Triton's options, such as ``num_stages``.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, **options: int) -> None:
         self.function = function
+        self.options = options
         self.compiled: Dict[Tuple[Any, ...], Any] = {}
 
     def __call__(self, grid: Sequence[int], arguments: Tuple[Any, ...], constants: Tuple[Any, ...]) -> None:
@@ -36,7 +38,7 @@ class Kernel:
         if compiled is not None:
             compiled[grid](*arguments, *constants)
             return
-        compiled = self.function[grid](*arguments, *constants)
+        compiled = self.function[grid](*arguments, *constants, **self.options)
         if TAKES_CONSTANTS and compiled is not None:  # Triton's interpreter compiles nothing.
             self.compiled[key] = compiled
 

@@ -1,4 +1,9 @@
-"""Two linear layers with a GELU between them; what lies between them never leaves the processor."""
+"""Two linear layers with a GELU between them, and the norm of their sum with their input, for inference.
+
+What lies between the layers never leaves the processor.
+"""
+
+from typing import Optional
 
 import torch
 import triton
@@ -6,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .launch import Kernel
+from .norm import layer_norm
 
 ROWS = 64  # Tokens that a program takes.
 STEP = 64  # Units between the layers that it takes at a time.
@@ -19,15 +25,19 @@ def mlp_forward(
     bias1,
     weight2,
     bias2,
+    norm_weight,
+    norm_bias,
     out,
     count,
+    eps,
     CHANNELS: tl.constexpr,
     COLUMNS: tl.constexpr,
     WIDTH: tl.constexpr,
     ROWS: tl.constexpr,
     STEP: tl.constexpr,
+    NORM: tl.constexpr,
 ):
-    """The layers for some tokens."""
+    """The layers for some tokens; the norm, too, where it is wanted."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, COLUMNS)
     inside = columns < CHANNELS
@@ -46,16 +56,29 @@ def mlp_forward(
         weight = tl.load(from_units, exists[:, None] & inside[None, :], other=0.0).to(tokens.dtype)
         result += tl.dot(hidden.to(tokens.dtype), weight)
     result += tl.load(bias2 + columns, inside, other=0.0).to(tl.float32)[None, :]
+    if NORM:
+        # The layers are rounded as they are where the norm is a kernel of its own.
+        values = tokens.to(tl.float32) + result.to(tokens.dtype).to(tl.float32)
+        result = layer_norm(values, mask, norm_weight, norm_bias, eps, CHANNELS, COLUMNS)
     tl.store(out + places, result.to(out.dtype.element_ty), mask)
 
 
-def forward(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
-    """:func:`~mmcontnet.ops.mlp` without dropout."""
+def forward(
+    x: Tensor,
+    weight1: Tensor,
+    bias1: Tensor,
+    weight2: Tensor,
+    bias2: Tensor,
+    norm_weight: Optional[Tensor] = None,
+    norm_bias: Optional[Tensor] = None,
+    eps: float = 0.0,
+) -> Tensor:
+    """:func:`~mmcontnet.ops.mlp` without dropout; with a norm :func:`~mmcontnet.ops.mlp_layer`. Contiguous tensors."""
     out = torch.empty_like(x)
     channels, width = x.shape[-1], weight1.shape[0]
     count = x.numel() // channels
     if count:
-        constants = (channels, max(16, triton.next_power_of_2(channels)), width, ROWS, STEP)
-        grid = (-(-count // ROWS), 1, 1)
-        mlp_forward(grid, (x, weight1, bias1, weight2, bias2, out, count), constants)
+        weights = weight1, bias1, weight2, bias2, norm_weight, norm_bias
+        constants = channels, max(16, triton.next_power_of_2(channels)), width, ROWS, STEP, norm_weight is not None
+        mlp_forward((-(-count // ROWS), 1, 1), (x, *weights, out, count, eps), constants)
     return out

@@ -13,6 +13,18 @@ from .launch import Kernel
 TILE = 4096  # Numbers that a program takes at a time.
 
 
+@triton.jit
+def layer_norm(values, mask, weight, bias, eps, CHANNELS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The norms of some rows (rows, COLUMNS) in float32."""
+    columns = tl.arange(0, COLUMNS)
+    inside = columns < CHANNELS
+    centered = tl.where(mask, values - (tl.sum(values, 1) / CHANNELS)[:, None], 0.0)
+    scale = tl.rsqrt(tl.sum(centered * centered, 1) / CHANNELS + eps)
+    w = tl.load(weight + columns, inside, other=0.0).to(tl.float32)
+    b = tl.load(bias + columns, inside, other=0.0).to(tl.float32)
+    return centered * scale[:, None] * w[None, :] + b[None, :]
+
+
 @Kernel
 @triton.jit(do_not_specialize=['count'])
 def norm_forward(
@@ -41,11 +53,7 @@ def norm_forward(
         rounded = values.to(total.dtype.element_ty)
         tl.store(total + places, rounded, mask)
         values = rounded.to(tl.float32)
-    centered = tl.where(mask, values - (tl.sum(values, 1) / CHANNELS)[:, None], 0.0)
-    scale = tl.rsqrt(tl.sum(centered * centered, 1) / CHANNELS + eps)
-    w = tl.load(weight + columns, inside, other=0.0).to(tl.float32)
-    b = tl.load(bias + columns, inside, other=0.0).to(tl.float32)
-    normalized = centered * scale[:, None] * w[None, :] + b[None, :]
+    normalized = layer_norm(values, mask, weight, bias, eps, CHANNELS, COLUMNS)
     tl.store(out + places, normalized.to(out.dtype.element_ty), mask)
 
 
