@@ -1,7 +1,6 @@
 """Compiling training whose images vary in size."""
 
 import torch
-import torch._dynamo
 from torch import nn
 
 from ..models.encoder import Encoder

@@ -68,9 +68,10 @@ def _attention_on_gpu(
     return padded_attention(qkv, heads, patch_size, bias, dropout, keep_tables)
 
 
-@torch.compiler.disable  # The operator knows no dropout, and other forms ask for the sizes of a map.
 def _outside_of_graphs(qkv: Tensor, *arguments: Any) -> Tensor:
-    return patch_attention(qkv, *arguments)
+    # The operator knows no dropout, and other forms ask for the sizes of a map. Not a decorator, which would import the
+    # compiler wherever this package is imported.
+    return torch.compiler.disable(patch_attention)(qkv, *arguments)
 
 
 def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
