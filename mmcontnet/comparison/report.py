@@ -44,8 +44,11 @@ class Model(NamedTuple):
         return [_scale(metric) * (result['metrics'].get(metric) or 0.0) for result in self.results]
 
     def values_by(self, kind: str, metric: str) -> np.ndarray:
-        """The first seed's metric, in percent, on ``'resampled'`` images or ``'by_image'``; NaN where undefined."""
-        values = [entry.get(metric) for entry in self.results[0][kind]]
+        """The metric of seed 0, in percent, on ``'resampled'`` images or ``'by_image'``; NaN where undefined.
+
+        Empty where seed 0 is left out.
+        """
+        values = [entry.get(metric) for entry in self.results[0].get(kind, [])]
         return _scale(metric) * np.array([np.nan if value is None else value for value in values], float)
 
     @property
@@ -73,12 +76,19 @@ def choose_metric(models: Sequence[Model]) -> str:
 
 
 def write_report(
-    models: Sequence[Model], pictures: Sequence[Sequence[Path]], indices: List[int], notes: Sequence[str], out: Path
+    models: Sequence[Model],
+    diverged: Sequence[str],
+    pictures: Sequence[Sequence[Path]],
+    indices: List[int],
+    notes: Sequence[str],
+    out: Path,
 ) -> str:
     """Writes ``report.md`` and its pictures, and returns the conclusion.
 
     Args:
         models (Sequence[Model]): What was compared, the first with each other.
+        diverged (Sequence[str]): Which trainings are left out, of
+            :func:`~mmcontnet.comparison.runs.leave_out_diverged`.
         pictures (Sequence[Sequence[Path]]): Predictions of the first two on the images on which they differ most.
         indices (list[int]): Which images these are.
         notes (Sequence[str]): What else the reader must know, such as how the configs differ.
@@ -90,6 +100,7 @@ def write_report(
     reached = [line for other in others for line in (reach(first, other, metric), reach(other, first, metric)) if line]
     parts = [
         f'# {" and ".join(model.name for model in models)}',
+        *diverged,
         *conclusions,
         SCOPE,
         *notes,
@@ -110,9 +121,20 @@ def write_report(
         draw_pictures(models[:2], pictures, indices, metric, out / 'pictures.png')
         title = f'## Where {first.name} and {others[0].name} differ most'
         parts += [title, PICTURE_NOTE, '![Predictions](pictures.png)']
+    _write(parts, out)
+    return '\n'.join([*diverged, *conclusions])
+
+
+def write_nothing_left(names: Sequence[str], diverged: Sequence[str], notes: Sequence[str], out: Path) -> str:
+    """Writes ``report.md`` where too many trainings diverged for a comparison, and returns the conclusion."""
+    conclusions = [*diverged, 'There is nothing to compare: no seed is left with which two models were trained well.']
+    _write([f'# {" and ".join(names)}', *conclusions, *notes], out)
+    return '\n'.join(conclusions)
+
+
+def _write(parts: Sequence[str], out: Path) -> None:
     with whole_file(out / 'report.md') as file:
         file.write(('\n\n'.join(parts) + '\n').encode())
-    return '\n'.join(conclusions)
 
 
 def conclude(first: Model, other: Model, metric: str) -> str:

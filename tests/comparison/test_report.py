@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from mmcontnet.comparison.cost import Cost
-from mmcontnet.comparison.report import Model, choose_metric, conclude, find_differing, reach, write_report
+from mmcontnet.comparison.report import (
+    Model,
+    choose_metric,
+    conclude,
+    find_differing,
+    reach,
+    write_nothing_left,
+    write_report,
+)
 from mmcontnet.comparison.runs import Run
 
 AP = 'coco/bbox_mAP'
@@ -86,7 +94,7 @@ def test_report(make, tmp_path):
     models = [make('a', [0.30, 0.31]), make('b', [0.33, 0.36], seconds=2.0), make('c', [0.1, 0.1])]
     cv2.imwrite(str(tmp_path / 'drawn.png'), np.zeros((20, 60, 3), np.uint8))
     pictures = [[tmp_path / 'drawn.png'] * 2] * 2
-    conclusion = write_report(models, pictures, [2, 0], ['The configs differ.'], tmp_path)
+    conclusion = write_report(models, [], pictures, [2, 0], ['The configs differ.'], tmp_path)
     text = (tmp_path / 'report.md').read_text()
     assert text.startswith(f'# a and b and c\n\n{conclusion.splitlines()[0]}\n') and 'The configs differ.' in text
     assert '| b | 33.0 | 36.0 | 34.5 |' in text
@@ -95,3 +103,24 @@ def test_report(make, tmp_path):
     assert '| b | 10.00 | 2.00 | 2000 (2.00) | 1 (1.00) |' in text
     for name in ('curves.png', 'pictures.png'):
         assert f']({name})' in text and cv2.imread(str(tmp_path / name)) is not None
+
+
+def test_report_without_the_seeds_that_diverged(make, tmp_path):
+    models = [make('a', [0.30, 0.31]), make('b', [0.33, 0.36])]
+    for model in models:  # Seed 0, which alone has results by image, is left out.
+        del model.runs[0], model.results[0]
+    assert find_differing(*models, AP) == []
+    lines = ['a diverged with seed 0: the reason.']
+    conclusion = write_report(models, lines, [], [], [], tmp_path)
+    assert conclusion == (
+        'a diverged with seed 0: the reason.\nb is ahead of a by 5.0 box AP (1 seed, 3 images), but one seed does not '
+        'tell whether it would be with another.'
+    )
+    text = (tmp_path / 'report.md').read_text()
+    assert text.startswith('# a and b\n\na diverged with seed 0: the reason.\n\nb is ahead') and '| seed 1 |' in text
+
+
+def test_report_where_nothing_is_left(tmp_path):
+    conclusion = write_nothing_left(['a', 'b'], ['a is left out.'], ['The configs differ.'], tmp_path)
+    assert conclusion.startswith('a is left out.\nThere is nothing to compare: ')
+    assert (tmp_path / 'report.md').read_text().split('\n\n')[3] == 'The configs differ.\n'
