@@ -26,8 +26,8 @@ RECIPE = (
     'custom_hooks',
     'load_from',
 )
-# What schedulers count in epochs.
-COUNTED = {'begin', 'end', 'T_max', 'milestones'}
+# What schedulers count in epochs from their begin.
+DURATIONS = {'T_max', 'milestones', 'periods', 'step_size', 'total_steps'}
 # Those that tools/train.py adds to all.
 OWN_HOOKS = ('ExactResumeHook', 'FiniteHook', 'StrictLoadHook')
 SHORT = Repr()
@@ -69,20 +69,40 @@ def prepare_config(path: str, options: Dict[str, Any], epochs: Optional[int]) ->
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
-    """Sets the number of epochs, and scales what the schedule counts in epochs."""
-    scale = epochs / cfg.train_cfg.max_epochs
+    """Sets the number of epochs, and scales what the schedule counts in epochs; what becomes too short is dropped."""
+    before = cfg.train_cfg.max_epochs
     cfg.train_cfg.max_epochs = epochs
     schedulers = cfg.get('param_scheduler') or []
-    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        if scheduler.get('by_epoch', True):
-            scheduler.update({name: _scale(scheduler[name], scale) for name in COUNTED & set(scheduler)})
+    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    if schedulers:
+        cfg.param_scheduler = [one for one in schedulers if not one.get('by_epoch', True) or _fit(one, before, epochs)]
+
+
+def _fit(scheduler: Dict[str, Any], before: int, epochs: int) -> bool:
+    """Scales a scheduler from so many epochs to others; returns whether enough is left of it to have its effect."""
+    span = min(scheduler.get('end', before), before) - scheduler.get('begin', 0)
+    scheduler.update({name: _move(scheduler[name], before, epochs) for name in ('begin', 'end') if name in scheduler})
+    left = min(scheduler.get('end', epochs), epochs) - scheduler.get('begin', 0)
+    for name in DURATIONS & set(scheduler):
+        scheduler[name] = left if scheduler[name] == span else _scale(scheduler[name], epochs / before)
+    if 'milestones' in scheduler:
+        scheduler['milestones'] = sorted(set(scheduler['milestones']))
+    # One that changes from epoch to epoch would stay at its first value, such as that of a warm-up.
+    shortest = 1 if scheduler.get('convert_to_iter_based') else 2
+    return left >= min(shortest, span)
+
+
+def _move(epoch: int, before: int, epochs: int) -> int:
+    """A point of the schedule, scaled; what is inside of the training stays inside where there is room."""
+    moved = _scale(epoch, epochs / before)
+    return min(moved, epochs - 1) if epoch < before else moved
 
 
 def _scale(epochs: Any, scale: float) -> Any:
-    """Epochs scaled, each to at least one, but for those at the start; several become fewer where some coincide."""
+    """Epochs scaled, each to at least one; 0 stays."""
     if isinstance(epochs, (list, tuple)):
-        return sorted({_scale(epoch, scale) for epoch in epochs})
-    return max(1, round(scale * epochs)) if epochs else 0
+        return [_scale(epoch, scale) for epoch in epochs]
+    return max(1, round(scale * epochs)) if epochs else epochs
 
 
 def find_differences(first: Config, other: Config) -> List[str]:
