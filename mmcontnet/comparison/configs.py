@@ -108,8 +108,17 @@ def _scale(epochs: Any, scale: float) -> Any:
 def find_differences(first: Config, other: Config) -> List[str]:
     """What differs in two configs besides their models, and is not this package's hooks, one line each."""
     pairs = {name: [_clean(cfg.get(name)) or None for cfg in (first, other)] for name in RECIPE}  # No hooks are [].
+    pairs['default_hooks.checkpoint.interval'] = [_checkpoint_interval(cfg) for cfg in (first, other)]
     pairs['weights'] = ['pretrained' if is_pretrained(cfg.model) else 'random' for cfg in (first, other)]
     return [line for name, pair in pairs.items() for line in _compare(*pair, name)]
+
+
+def _checkpoint_interval(cfg: Config) -> Optional[int]:
+    """After how many iterations the data start in a new order, see ExactResumeHook; None where they do by epoch."""
+    if cfg.train_cfg.get('max_epochs'):
+        return None
+    interval = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('interval', -1)
+    return interval if interval > 0 else cfg.train_cfg.get('max_iters')
 
 
 def _clean(part: Any) -> Any:

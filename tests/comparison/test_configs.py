@@ -47,6 +47,16 @@ def test_differences_are_listed():
     ]
 
 
+def test_checkpoints_of_iterations_are_a_difference():
+    """The data start in a new order at each."""
+    first, other = load('pspnet_contm_cityscapes'), load('pspnet_contm_cityscapes')
+    other.default_hooks.checkpoint.interval = 100
+    assert find_differences(first, other) == ['default_hooks.checkpoint.interval: 4000 and 100']
+    first, other = load('retinanet_contm_coco'), load('retinanet_contm_coco')
+    other.default_hooks.checkpoint.interval = 100
+    assert find_differences(first, other) == []
+
+
 def test_schedule_is_stretched():
     cfg = load('retinanet_contm_coco')
     warm_up = deepcopy(cfg.param_scheduler[0])
