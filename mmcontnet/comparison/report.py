@@ -16,6 +16,8 @@ from .intervals import CONFIDENCE, Interval, bootstrap_interval, paired_interval
 from .runs import Run
 
 PICTURES = 5
+# The metrics of mmdet that are fractions; all others are percent.
+FRACTIONS = ('coco/', 'pascal_voc/', 'lvis/', 'openimages/', 'cityscapes/', 'crowd_human/')
 SCOPE = (
     'The interval over seeds is about training again with this recipe on this data, the interval over images about '
     'testing one training on other images of the same kind. Neither says anything about other recipes or data.'
@@ -145,8 +147,10 @@ def conclude(first: Model, other: Model, metric: str) -> str:
     lead = interval if ahead is first else _swap(interval)
     setting = f'{seeds} seed{"s" if seeds > 1 else ""}, {images} images'
     by = f'{ahead.name} is ahead of {behind.name} by {lead.mean:.1f} {COLUMNS.get(metric, metric)}'
-    if lead.low is None:
+    if lead.low is None and seeds == 1:
         text = f'{by} ({setting}), but one seed does not tell whether it would be with another'
+    elif lead.low is None:
+        text = f'{by} with each seed ({setting}): equal differences give no interval, more seeds may'
     elif lead.tells:
         text = f'{by}, {CONFIDENCE:.0%} interval {lead.low:.1f} to {lead.high:.1f} ({setting})'
     else:
@@ -209,18 +213,25 @@ def table_of_costs(models: Sequence[Model]) -> str:
 
 
 def reach(model: Model, other: Model, metric: str) -> str:
-    """When a model reaches the final metric of another, both means over the seeds; empty without validation."""
+    """When a model reaches the final metric of another, both means over the seeds; empty without validation.
+
+    Also where one training counts epochs and the other iterations.
+    """
     (steps, curves), (other_steps, other_curves) = model.curve(metric), other.curve(metric)
-    if not len(steps) or not len(other_steps):
+    by_epoch, other_by_epoch = (one.runs[0].epochs is not None for one in (model, other))
+    if not len(steps) or not len(other_steps) or by_epoch != other_by_epoch:
         return ''
     final = other_curves.mean(0)[-1]
     reached = np.flatnonzero(curves.mean(0) >= final)
     if not len(reached):
         return f'{model.name} does not reach the final {final:.1f} of {other.name}.'
     share = steps[reached[0]] / other_steps[-1]
+    ratio = model.step / other.step
+    if by_epoch:  # A larger batch makes fewer steps of an epoch.
+        ratio *= other.cost.images / model.cost.images
     return (
-        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of the steps and '
-        f'{share * model.step / other.step:.0%} of the time of that training.'
+        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of the '
+        f'{"epochs" if by_epoch else "steps"} and {share * ratio:.0%} of the time of that training.'
     )
 
 
@@ -284,8 +295,8 @@ def _read_log(run: Run, name: str) -> Dict[int, float]:
 
 
 def _scale(metric: str) -> float:
-    """What makes percent of a metric: those of COCO are fractions."""
-    return 100.0 if metric.startswith('coco/') else 1.0
+    """What makes percent of a metric."""
+    return 100.0 if metric.startswith(FRACTIONS) else 1.0
 
 
 def _swap(interval: Interval) -> Interval:

@@ -64,6 +64,21 @@ def test_one_seed_has_an_interval_over_images_alone(make):
     )
 
 
+def test_equal_differences_tell_nothing(make):
+    text = conclude(make('a', [0.40, 0.41]), make('b', [0.30, 0.31]), AP)
+    assert text.startswith(
+        'a is ahead of b by 10.0 box AP with each seed (2 seeds, 3 images): equal differences give no interval, more '
+        'seeds may; for seed 0 it is '
+    )
+
+
+@pytest.mark.parametrize('metric, percent', [(AP, 30), ('pascal_voc/AP50', 30), ('mIoU', 0.3), ('accuracy/top1', 0.3)])
+def test_metrics_in_percent(make, metric, percent):
+    model = make('a', [0.3], images=(0.3,), epochs=(0.3,), metric=metric)
+    assert model.values(metric) == model.values_by('by_image', metric).tolist() == [percent]
+    assert model.curve(metric)[1].tolist() == [[percent]]
+
+
 def test_training_without_detections_counts_as_zero(make):
     model = make('a', [None, 0.2])
     assert model.values(AP) == [0, 20] and choose_metric([model]) == AP
@@ -79,9 +94,17 @@ def test_time_to_the_final_metric_of_the_other(make):
     )
     assert (
         reach(slow, fast, AP)
-        == 'slow reaches the final 30.0 of fast after 50% of the steps and 150% of the time of that training.'
+        == 'slow reaches the final 30.0 of fast after 50% of the epochs and 150% of the time of that training.'
     )
     assert reach(fast, slow, AP) == 'fast does not reach the final 40.0 of slow.'
+    # Steps of twice the images: half as many in an epoch.
+    large = slow._replace(cost=slow.cost._replace(images=16))
+    assert reach(large, fast, AP).endswith('after 50% of the epochs and 75% of the time of that training.')
+    for model in (large, fast):
+        model.runs[0] = model.runs[0]._replace(epochs=None)
+    assert reach(large, fast, AP).endswith('after 50% of the steps and 150% of the time of that training.')
+    fast.runs[0] = fast.runs[0]._replace(epochs=4)
+    assert reach(large, fast, AP) == ''  # Epochs and iterations cannot be compared.
 
 
 def test_images_that_differ(make):
