@@ -158,12 +158,20 @@ def conclude(first: Model, other: Model, metric: str) -> str:
             f'These trainings do not tell which is better: {by}, but the {CONFIDENCE:.0%} interval, {lead.low:.1f} to '
             f'{lead.high:.1f}, includes 0 ({setting})'
         )
+    if not have_same_images(first, other):
+        return f'{text}; nothing is compared image by image, since they were tested on different images.'
     spread = over_images(ahead, behind, metric)
     return f'{text}; for seed 0 it is {_format(spread)} over images.' if spread else f'{text}.'
 
 
+def have_same_images(first: Model, other: Model) -> bool:
+    """Whether seed 0 was tested on the same files, in the same order."""
+    paths, other_paths = (model.results[0].get('paths') for model in (first, other))
+    return paths == other_paths and first.results[0]['images'] == other.results[0]['images']
+
+
 def over_images(first: Model, other: Model, metric: str) -> Optional[Interval]:
-    """The difference of the first seed's results, with its interval over images, if it is known."""
+    """The difference of seed 0's results, with its interval over images, if it is known; for the same images."""
     resampled = first.values_by('resampled', metric) - other.values_by('resampled', metric)
     if not np.isfinite(resampled).any():
         return None
@@ -236,11 +244,10 @@ def reach(model: Model, other: Model, metric: str) -> str:
 
 
 def find_differing(first: Model, other: Model, metric: str) -> List[int]:
-    """The images whose metric differs most between two models, of the first seed."""
-    values = [model.values_by('by_image', metric) for model in (first, other)]
-    if len(values[0]) != len(values[1]):  # They were tested on different data.
+    """The images whose metric differs most between two models, of seed 0; none where they were tested on others."""
+    if not have_same_images(first, other):
         return []
-    differences = np.abs(values[0] - values[1])
+    differences = np.abs(np.subtract(*(model.values_by('by_image', metric) for model in (first, other))))
     order = np.argsort(-np.nan_to_num(differences), kind='stable')
     return [int(index) for index in order[:PICTURES] if differences[index] > 0]
 

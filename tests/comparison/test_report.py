@@ -110,7 +110,18 @@ def test_time_to_the_final_metric_of_the_other(make):
 def test_images_that_differ(make):
     first, other = make('a', [0.5], images=(0.1, 0.5, None, 0.9)), make('b', [0.5], images=(0.2, 0.5, 0.3, 0.1))
     assert find_differing(first, other, AP) == [3, 0]
-    assert find_differing(first, make('c', [0.5], images=(0.2,)), AP) == []  # Tested on other data.
+
+
+def test_other_images_are_not_paired(make):
+    first, other, fewer = make('a', [0.5]), make('b', [0.4]), make('c', [0.4])
+    for model, folder in ((first, 'near'), (other, 'far')):
+        model.results[0]['paths'] = [f'{folder}/{number}.jpg' for number in range(3)]
+    fewer.results[0].update(paths=first.results[0]['paths'], images=2)
+    for model in (other, fewer):
+        assert find_differing(first, model, AP) == []
+        assert conclude(first, model, AP).endswith(
+            'with another; nothing is compared image by image, since they were tested on different images.'
+        )
 
 
 def test_report(make, tmp_path):
