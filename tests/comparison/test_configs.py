@@ -47,6 +47,17 @@ def test_differences_are_listed():
     ]
 
 
+def test_files_of_the_same_content_are_no_difference(tmp_path):
+    first, other = load('retinanet_contm_coco'), load('retinanet_contm_coco')
+    for name, cfg in (('first', first), ('other', other)):
+        cfg.val_evaluator.ann_file = str(tmp_path / name)
+        (tmp_path / name).write_text('{}')
+    assert find_differences(first, other) == []
+    (tmp_path / 'other').write_text('[]')
+    (line,) = find_differences(first, other)
+    assert line.startswith('val_evaluator.ann_file: ')
+
+
 def test_checkpoints_of_iterations_are_a_difference():
     """The data start in a new order at each."""
     first, other = load('pspnet_contm_cityscapes'), load('pspnet_contm_cityscapes')
