@@ -25,8 +25,8 @@ from ..progress import progress_bar
 # How mmengine logs where a training is: an epoch and a step of so many, or an iteration of so many.
 POSITION = re.compile(r'(?:Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/(\d+)\]|Iter\(train\) +\[ *(\d+)/(\d+)\])')
 RESAMPLES = 1000
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1  # Of <sys/prctl.h>.
+PRCTL = ctypes.CDLL(None).prctl
+PR_SET_PDEATHSIG = 1
 
 
 class Run(NamedTuple):
@@ -168,7 +168,7 @@ class Processes:
 
 def _end_with_parent() -> None:
     """Has Linux kill this process when the one that started it is gone."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def find_share(line: str, epochs: Optional[int]) -> Optional[float]:
