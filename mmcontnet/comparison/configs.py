@@ -89,7 +89,7 @@ def _fit(scheduler: Dict[str, Any], before: int, epochs: int) -> bool:
         scheduler[name] = left if scheduler[name] == span else _scale(scheduler[name], epochs / before)
     if 'milestones' in scheduler:
         scheduler['milestones'] = sorted(set(scheduler['milestones']))
-    # One that changes from epoch to epoch would stay at its first value, such as that of a warm-up.
+    # One that changes by whole epochs needs two: in a single one it takes its first value, a warm-up for good.
     shortest = 1 if scheduler.get('convert_to_iter_based') else 2
     return left >= min(shortest, span)
 
@@ -119,8 +119,8 @@ def _checkpoint_interval(cfg: Config) -> Optional[int]:
     """After how many iterations the data start in a new order, see ExactResumeHook; None where they do by epoch."""
     if cfg.train_cfg.get('max_epochs'):
         return None
-    interval = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('interval', -1)
-    return interval if interval > 0 else cfg.train_cfg.get('max_iters')
+    interval = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('interval')
+    return interval if interval and interval > 0 else cfg.train_cfg.get('max_iters')
 
 
 def _clean(part: Any) -> Any:
