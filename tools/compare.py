@@ -5,7 +5,7 @@ Example:
     python tools/compare.py my_contnet.py my_resnet.py --seeds 5 --epochs 4 --out work_dirs/mine
 
 Every training is a process of its own, one at a time. Killed at any moment and started again, the command keeps what is
-finished and resumes what is not. Afterwards DIR contains:
+finished and resumes what is not. Trainings that diverge are left out, which the report says. Afterwards DIR contains:
 
     report.md     the conclusion in a sentence, the metric of each seed, differences with 95% intervals over seeds and
                   over images, parameters, multiply-accumulates, time and memory of a training step
@@ -40,8 +40,8 @@ from mmcontnet.commands import (
 )
 from mmcontnet.comparison.configs import find_differences, prepare_config
 from mmcontnet.comparison.cost import measure_costs
-from mmcontnet.comparison.report import Model, choose_metric, find_differing, write_report
-from mmcontnet.comparison.runs import Processes, Run, complete, locked
+from mmcontnet.comparison.report import Model, choose_metric, find_differing, write_nothing_left, write_report
+from mmcontnet.comparison.runs import Processes, Run, complete, leave_out_diverged, locked
 from mmcontnet.fileio import whole_file
 
 CONFIG = 'config.py'
@@ -110,6 +110,13 @@ def write_configs(cfgs: Dict[str, Config], out: Path) -> Dict[str, Path]:
     return files
 
 
+def draw(run: Run, indices: List[int], processes: Processes) -> List[Path]:
+    """Draws the predictions on some test images, and returns the pictures."""
+    folder = run.folder.parent / 'pictures'
+    processes.draw(run, indices, folder)
+    return [folder / f'{number}.png' for number in range(len(indices))]
+
+
 @command
 def main() -> None:
     """Trains, tests and reports."""
@@ -129,16 +136,16 @@ def main() -> None:
         }
         processes = Processes(Path(__file__).parent, lock)
         complete([run for seed in zip(*runs.values()) for run in seed], processes)  # Seed by seed.
-        models = [Model(name, runs[name], [run.read_results() for run in runs[name]], costs[name]) for name in cfgs]
-        indices = find_differing(*models[:2], choose_metric(models))
-        pictures = []
-        for model in models[:2] if indices else []:
-            folder = args.out / model.name / 'pictures'
-            processes.draw(model.runs[0], indices, folder)
-            pictures.append([folder / f'{number}.png' for number in range(len(indices))])
         notes = [f'The configs differ in more than the model: {"; ".join(differences)}.'] if differences else []
         notes.append(f'Made by `{shlex.join(["python", *sys.argv])}`.')
-        conclusion = write_report(models, pictures, indices, notes, args.out)
+        kept, diverged = leave_out_diverged(runs)
+        models = [Model(name, own, [run.read_results() for run in own], costs[name]) for name, own in kept.items()]
+        if len(models) < 2 or not models[0].runs:
+            conclusion = write_nothing_left(list(runs), diverged, notes, args.out)
+        else:
+            indices = find_differing(*models[:2], choose_metric(models))
+            pictures = [draw(model.runs[0], indices, processes) for model in models[:2] if indices]
+            conclusion = write_report(models, diverged, pictures, indices, notes, args.out)
     print(f'{conclusion}\n{args.out / "report.md"}')
 
 

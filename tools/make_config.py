@@ -33,7 +33,7 @@ from mmcontnet.commands import (
     printable,
 )
 from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarize
-from mmcontnet.datasets.config_text import BASES, Recipe
+from mmcontnet.datasets.config_text import BASES, RESNETS, Recipe
 from mmcontnet.datasets.findings import Finding, collect
 from mmcontnet.datasets.formats.common import Paths
 from mmcontnet.datasets.own_config import Output, make_config
@@ -59,7 +59,9 @@ def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser(__doc__)
     parser.add_argument('--model', choices=BASES, required=True, help='what to train')
-    parser.add_argument('--arch', choices=ARCHS, required=True, help='size of ConTNet')
+    parser.add_argument(
+        '--arch', choices=[*ARCHS, *RESNETS], required=True, help='size of ConTNet, or a ResNet to compare it with'
+    )
     parser.add_argument('--data', type=existing_folder, required=True, metavar='DIR', help='folder of the data')
     for split in ('train', 'val'):
         parser.add_argument(
@@ -72,7 +74,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=positive_int, metavar='N', help="images a step (default: the recipe's)")
     parser.add_argument('--epochs', type=positive_int, metavar='N', help="epochs (default: the recipe's)")
     parser.add_argument('--out', type=new_config, required=True, metavar='FILE', help='config to write')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.weights and args.arch in RESNETS:
+        parser.error(f'argument --weights: they are of ConTNet; leave it out, and set init_cfg in {args.out}')
+    return args
 
 
 def write_and_check(output: Output, config: Path) -> List[Finding]:

@@ -57,6 +57,8 @@ MULTIPLE = 32  # The largest stride.
 def build_backbone(name: str, weights: str) -> nn.Module:
     """Builds the backbone of a model, with the weights of a checkpoint of the model or its backbone.
 
+    It returns the maps of all its stages, if it can: in classifiers, the last alone.
+
     Args:
         name (str): See :func:`mmcontnet.evaluation.cost.build`.
         weights (str): Path, or ``'random'``.
@@ -77,6 +79,9 @@ def build_backbone(name: str, weights: str) -> nn.Module:
         if problems:
             raise ValueError(f'{weights} does not fit the backbone of {name}. {format_problems(problems)}')
         backbone.load_state_dict(own)
+    stages = backbone.stages if isinstance(backbone, ConTNet) else getattr(backbone, 'res_layers', None)
+    if stages:  # Others have norms for the maps that they return alone.
+        backbone.out_indices = tuple(range(len(stages)))
     return backbone
 
 

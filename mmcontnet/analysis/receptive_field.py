@@ -1,5 +1,6 @@
 """Effective receptive fields (Luo et al., 2016, https://arxiv.org/abs/1701.04128)."""
 
+import math
 from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 import torch
@@ -39,6 +40,7 @@ def measure_fields(backbone: nn.Module, batches: Iterable[Tensor]) -> List[Field
     Returns:
         list[Field]: One for each map.
     """
+    takes_patches = _takes_patches(backbone)
     strides: List[int] = []
     pictures: List[List[Tensor]] = []
     profiles: List[List[Tensor]] = []
@@ -56,7 +58,8 @@ def measure_fields(backbone: nn.Module, batches: Iterable[Tensor]) -> List[Field
             (gradient,) = torch.autograd.grad(x, images, signs, retain_graph=True)
             for energy, pixel in zip(gradient.double().square().sum(1), pixels):
                 energy /= energy.sum()
-                center = [stride * index for index in pixel]  # Of strided convolutions and pooling.
+                # Strided convolutions and pooling are centered on the first of the pixels that a patch covers.
+                center = [stride * index + ((stride - 1) / 2 if takes_patches else 0) for index in pixel]
                 shown.append(_crop(energy, center))
                 measured.append(_sum_by_distance(energy, center))
     return [
@@ -65,19 +68,25 @@ def measure_fields(backbone: nn.Module, batches: Iterable[Tensor]) -> List[Field
     ]
 
 
+def _takes_patches(backbone: nn.Module) -> bool:
+    """Whether the first convolution takes patches that do not overlap, as in Swin Transformer or ConvNeXt."""
+    first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
+    return first is not None and first.kernel_size == first.stride != (1, 1)
+
+
 def _draw_pixel(size: Sequence[int]) -> Tuple[int, ...]:
     """The row and column of a random pixel in the middle third of a map of (height, width)."""
     return tuple(int(torch.randint(length // 3, length - length // 3, ())) for length in size)
 
 
-def _crop(energy: Tensor, center: Sequence[int]) -> Tensor:
+def _crop(energy: Tensor, center: Sequence[float]) -> Tensor:
     """The square around a center, a third of the shorter side to each direction; zeros outside of the image."""
     radius = min(energy.shape) // 3
-    top, left = center
+    top, left = map(math.ceil, center)
     return F.pad(energy, [radius] * 4)[top : top + 2 * radius, left : left + 2 * radius]
 
 
-def _sum_by_distance(energy: Tensor, center: Sequence[int]) -> Tensor:
+def _sum_by_distance(energy: Tensor, center: Sequence[float]) -> Tensor:
     """The energy at each whole distance from a center, up to the diagonal."""
     rows, columns = (
         torch.arange(length, device=energy.device, dtype=energy.dtype) - position

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, autocast
 from torch import Tensor
 
 from ..evaluation.cost import bind, build, count_macs, count_parameters, on_meta
@@ -81,7 +81,10 @@ def measure_costs(cfgs: Dict[str, Config], files: Dict[str, Path], kept: Path) -
 
 
 def make_step(cfg: Config, device: str) -> Tuple[Callable[[], None], Tensor, int]:
-    """A training step without the optimizer, the images that it takes, (B, 3, H, W), and the model's parameters."""
+    """A training step without the optimizer, the images that it takes, (B, 3, H, W), and the model's parameters.
+
+    In mixed precision where the config trains so.
+    """
     loader = {**cfg.train_dataloader, 'num_workers': 0, 'persistent_workers': False}
     loader.pop('prefetch_factor', None)
     with redirect_stdout(StringIO()):  # On which pycocotools reports.
@@ -91,9 +94,15 @@ def make_step(cfg: Config, device: str) -> Tuple[Callable[[], None], Tensor, int
         model = MODELS.build({**(dict(data_preprocessor=preprocessor) if preprocessor else {}), **cfg.model})
     model = revert_sync_batchnorm(model).to(device).train()
     data = model.data_preprocessor(batch, True)
+    wrapper = cfg.get('optim_wrapper') or {}
+    mixed = wrapper.get('type') == 'AmpOptimWrapper'
+    dtype = wrapper.get('dtype') if mixed else None
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
 
     def step() -> None:
-        loss, _ = model.parse_losses(model(**data, mode='loss'))
+        with autocast(dtype=dtype, enabled=mixed):
+            losses = model(**data, mode='loss')
+        loss, _ = model.parse_losses(losses)
         loss.backward()
         model.zero_grad()
 

@@ -9,7 +9,7 @@ CONFIDENCE = 0.95
 
 
 class Interval(NamedTuple):
-    """A mean with its interval of 95% confidence; the bounds are None where one value tells nothing of it."""
+    """A mean with its interval of 95% confidence; the bounds are None where one value, or equal ones, tell nothing."""
 
     mean: float
     low: Optional[float] = None
@@ -23,11 +23,10 @@ class Interval(NamedTuple):
 
 def paired_interval(first: Sequence[float], other: Sequence[float]) -> Interval:
     """The mean of ``first - other``, value by value, with Student's t interval."""
-    mean = float(np.mean(np.subtract(first, other)))
-    if len(first) < 2:
+    differences = np.subtract(first, other)
+    mean = float(np.mean(differences))
+    if np.allclose(differences, mean):  # One seed, or a metric of few steps: that it does not vary is chance.
         return Interval(mean)
-    if np.ptp(np.subtract(first, other)) == 0:  # For which scipy returns NaN.
-        return Interval(mean, mean, mean)
     return Interval(mean, *map(float, stats.ttest_rel(first, other).confidence_interval(CONFIDENCE)))
 
 

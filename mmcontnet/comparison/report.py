@@ -16,6 +16,8 @@ from .intervals import CONFIDENCE, Interval, bootstrap_interval, paired_interval
 from .runs import Run
 
 PICTURES = 5
+# The metrics of mmdet that are fractions; all others are percent.
+FRACTIONS = ('coco/', 'pascal_voc/', 'lvis/', 'openimages/', 'cityscapes/', 'crowd_human/')
 SCOPE = (
     'The interval over seeds is about training again with this recipe on this data, the interval over images about '
     'testing one training on other images of the same kind. Neither says anything about other recipes or data.'
@@ -44,8 +46,11 @@ class Model(NamedTuple):
         return [_scale(metric) * (result['metrics'].get(metric) or 0.0) for result in self.results]
 
     def values_by(self, kind: str, metric: str) -> np.ndarray:
-        """The first seed's metric, in percent, on ``'resampled'`` images or ``'by_image'``; NaN where undefined."""
-        values = [entry.get(metric) for entry in self.results[0][kind]]
+        """The metric of seed 0, in percent, on ``'resampled'`` images or ``'by_image'``; NaN where undefined.
+
+        Empty where seed 0 is left out.
+        """
+        values = [entry.get(metric) for entry in self.results[0].get(kind, [])]
         return _scale(metric) * np.array([np.nan if value is None else value for value in values], float)
 
     @property
@@ -73,12 +78,19 @@ def choose_metric(models: Sequence[Model]) -> str:
 
 
 def write_report(
-    models: Sequence[Model], pictures: Sequence[Sequence[Path]], indices: List[int], notes: Sequence[str], out: Path
+    models: Sequence[Model],
+    diverged: Sequence[str],
+    pictures: Sequence[Sequence[Path]],
+    indices: List[int],
+    notes: Sequence[str],
+    out: Path,
 ) -> str:
     """Writes ``report.md`` and its pictures, and returns the conclusion.
 
     Args:
         models (Sequence[Model]): What was compared, the first with each other.
+        diverged (Sequence[str]): Which trainings are left out, of
+            :func:`~mmcontnet.comparison.runs.leave_out_diverged`.
         pictures (Sequence[Sequence[Path]]): Predictions of the first two on the images on which they differ most.
         indices (list[int]): Which images these are.
         notes (Sequence[str]): What else the reader must know, such as how the configs differ.
@@ -90,6 +102,7 @@ def write_report(
     reached = [line for other in others for line in (reach(first, other, metric), reach(other, first, metric)) if line]
     parts = [
         f'# {" and ".join(model.name for model in models)}',
+        *diverged,
         *conclusions,
         SCOPE,
         *notes,
@@ -110,9 +123,20 @@ def write_report(
         draw_pictures(models[:2], pictures, indices, metric, out / 'pictures.png')
         title = f'## Where {first.name} and {others[0].name} differ most'
         parts += [title, PICTURE_NOTE, '![Predictions](pictures.png)']
+    _write(parts, out)
+    return '\n'.join([*diverged, *conclusions])
+
+
+def write_nothing_left(names: Sequence[str], diverged: Sequence[str], notes: Sequence[str], out: Path) -> str:
+    """Writes ``report.md`` where too many trainings diverged for a comparison, and returns the conclusion."""
+    conclusions = [*diverged, 'There is nothing to compare: no seed is left with which two models were trained well.']
+    _write([f'# {" and ".join(names)}', *conclusions, *notes], out)
+    return '\n'.join(conclusions)
+
+
+def _write(parts: Sequence[str], out: Path) -> None:
     with whole_file(out / 'report.md') as file:
         file.write(('\n\n'.join(parts) + '\n').encode())
-    return '\n'.join(conclusions)
 
 
 def conclude(first: Model, other: Model, metric: str) -> str:
@@ -123,8 +147,10 @@ def conclude(first: Model, other: Model, metric: str) -> str:
     lead = interval if ahead is first else _swap(interval)
     setting = f'{seeds} seed{"s" if seeds > 1 else ""}, {images} images'
     by = f'{ahead.name} is ahead of {behind.name} by {lead.mean:.1f} {COLUMNS.get(metric, metric)}'
-    if lead.low is None:
+    if lead.low is None and seeds == 1:
         text = f'{by} ({setting}), but one seed does not tell whether it would be with another'
+    elif lead.low is None:
+        text = f'{by} with each seed ({setting}): equal differences give no interval, more seeds may'
     elif lead.tells:
         text = f'{by}, {CONFIDENCE:.0%} interval {lead.low:.1f} to {lead.high:.1f} ({setting})'
     else:
@@ -132,12 +158,20 @@ def conclude(first: Model, other: Model, metric: str) -> str:
             f'These trainings do not tell which is better: {by}, but the {CONFIDENCE:.0%} interval, {lead.low:.1f} to '
             f'{lead.high:.1f}, includes 0 ({setting})'
         )
+    if not have_same_images(first, other):
+        return f'{text}; nothing is compared image by image, since they were tested on different images.'
     spread = over_images(ahead, behind, metric)
     return f'{text}; for seed 0 it is {_format(spread)} over images.' if spread else f'{text}.'
 
 
+def have_same_images(first: Model, other: Model) -> bool:
+    """Whether seed 0 was tested on the same files, in the same order."""
+    paths, other_paths = (model.results[0].get('paths') for model in (first, other))
+    return paths == other_paths and first.results[0]['images'] == other.results[0]['images']
+
+
 def over_images(first: Model, other: Model, metric: str) -> Optional[Interval]:
-    """The difference of the first seed's results, with its interval over images, if it is known."""
+    """The difference of seed 0's results, with its interval over images, if it is known; for the same images."""
     resampled = first.values_by('resampled', metric) - other.values_by('resampled', metric)
     if not np.isfinite(resampled).any():
         return None
@@ -187,27 +221,33 @@ def table_of_costs(models: Sequence[Model]) -> str:
 
 
 def reach(model: Model, other: Model, metric: str) -> str:
-    """When a model reaches the final metric of another, both means over the seeds; empty without validation."""
+    """When a model reaches the final metric of another, both means over the seeds; empty without validation.
+
+    Also where one training counts epochs and the other iterations.
+    """
     (steps, curves), (other_steps, other_curves) = model.curve(metric), other.curve(metric)
-    if not len(steps) or not len(other_steps):
+    by_epoch, other_by_epoch = (one.runs[0].epochs is not None for one in (model, other))
+    if not len(steps) or not len(other_steps) or by_epoch != other_by_epoch:
         return ''
     final = other_curves.mean(0)[-1]
     reached = np.flatnonzero(curves.mean(0) >= final)
     if not len(reached):
         return f'{model.name} does not reach the final {final:.1f} of {other.name}.'
     share = steps[reached[0]] / other_steps[-1]
+    ratio = model.step / other.step
+    if by_epoch:  # A larger batch makes fewer steps of an epoch.
+        ratio *= other.cost.images / model.cost.images
     return (
-        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of the steps and '
-        f'{share * model.step / other.step:.0%} of the time of that training.'
+        f'{model.name} reaches the final {final:.1f} of {other.name} after {share:.0%} of the '
+        f'{"epochs" if by_epoch else "steps"} and {share * ratio:.0%} of the time of that training.'
     )
 
 
 def find_differing(first: Model, other: Model, metric: str) -> List[int]:
-    """The images whose metric differs most between two models, of the first seed."""
-    values = [model.values_by('by_image', metric) for model in (first, other)]
-    if len(values[0]) != len(values[1]):  # They were tested on different data.
+    """The images whose metric differs most between two models, of seed 0; none where they were tested on others."""
+    if not have_same_images(first, other):
         return []
-    differences = np.abs(values[0] - values[1])
+    differences = np.abs(np.subtract(*(model.values_by('by_image', metric) for model in (first, other))))
     order = np.argsort(-np.nan_to_num(differences), kind='stable')
     return [int(index) for index in order[:PICTURES] if differences[index] > 0]
 
@@ -262,8 +302,8 @@ def _read_log(run: Run, name: str) -> Dict[int, float]:
 
 
 def _scale(metric: str) -> float:
-    """What makes percent of a metric: those of COCO are fractions."""
-    return 100.0 if metric.startswith('coco/') else 1.0
+    """What makes percent of a metric."""
+    return 100.0 if metric.startswith(FRACTIONS) else 1.0
 
 
 def _swap(interval: Interval) -> Interval:

@@ -1,26 +1,32 @@
 """Trainings and tests in processes of their own, which can be killed and started again at any moment."""
 
+import ctypes
 import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.device import get_device
 
 from .. import memory
 from ..commands import printable
+from ..engine.hooks.finite import DIVERGED
 from ..engine.hooks.image_results import RESULTS
+from ..fileio import whole_file
 from ..progress import progress_bar
 
 # How mmengine logs where a training is: an epoch and a step of so many, or an iteration of so many.
 POSITION = re.compile(r'(?:Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/(\d+)\]|Iter\(train\) +\[ *(\d+)/(\d+)\])')
 RESAMPLES = 1000
+PRCTL = ctypes.CDLL(None).prctl
+PR_SET_PDEATHSIG = 1
 
 
 class Run(NamedTuple):
@@ -44,6 +50,16 @@ class Run(NamedTuple):
     def results_file(self) -> Path:
         """Where its results are, once it is finished."""
         return self.folder / 'test' / RESULTS
+
+    @property
+    def divergence_file(self) -> Path:
+        """Where it says why, once it has diverged."""
+        return self.folder / 'diverged.txt'
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has results, or will never have any."""
+        return self.results_file.exists() or self.divergence_file.exists()
 
     def read_results(self) -> Dict[str, Any]:
         """The results, as of :class:`~mmcontnet.engine.hooks.image_results.ImageResultsHook`."""
@@ -69,24 +85,33 @@ class Processes:
         self.env = {**os.environ, **(memory.KEEP if get_device() == 'cpu' else {})}
 
     def train(self, run: Run, show: Callable[[float], None]) -> None:
-        """Trains, or goes on where a process was killed.
+        """Trains, or goes on where a process was killed; keeps the reason where the training diverges.
 
         Args:
             run (Run): What to train.
             show (Callable): Is told the share that is done.
 
         Raises:
-            ValueError: The training failed.
+            ValueError: The training failed otherwise.
         """
         resume = ['--resume'] if (run.folder / 'last_checkpoint').exists() else []
         arguments = [run.config, '--work-dir', run.folder, *resume, '--cfg-options', f'randomness.seed={run.seed}']
 
+        reasons = []
+
         def show_line(line: str) -> None:
+            reasons.extend(DIVERGED.findall(line))
             share = find_share(line, run.epochs)
             if share is not None:
                 show(share)
 
-        self._execute('train.py', arguments, run.folder / 'train.log', show_line)
+        try:
+            self._execute('train.py', arguments, run.folder / 'train.log', show_line)
+        except ValueError:
+            if not reasons:
+                raise
+            with whole_file(run.divergence_file) as file:
+                file.write(reasons[-1].encode())
 
     def test(self, run: Run) -> None:
         """Tests the last checkpoint; the first seed also image by image, and on resampled images.
@@ -124,6 +149,7 @@ class Processes:
             errors='replace',
             env=self.env,
             pass_fds=[self.lock],
+            preexec_fn=_end_with_parent,
         )
         last = ''
         with process, open(log, 'a') as file:
@@ -138,6 +164,11 @@ class Processes:
                 raise
         if process.returncode:
             raise ValueError(f'{tool} ended with status {process.returncode}: {printable(last)} (all output: {log})')
+
+
+def _end_with_parent() -> None:
+    """Has Linux kill this process when the one that started it is gone."""
+    PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def find_share(line: str, epochs: Optional[int]) -> Optional[float]:
@@ -173,12 +204,12 @@ def locked(folder: Path) -> Iterator[int]:
 
 
 def complete(runs: Sequence[Run], processes: Processes) -> None:
-    """Trains and tests what is not finished, showing progress over all of it.
+    """Trains and tests what is not finished, showing progress over all of it; what diverged is not trained again.
 
     Raises:
         ValueError: A training or a test failed; what is finished is kept.
     """
-    missing = [run for run in runs if not run.results_file.exists()]
+    missing = [run for run in runs if not run.is_finished]
     with progress_bar(memory=3600) as progress:
         task = progress.add_task('', total=len(missing))
         # What a killed training did before counts for no rate.
@@ -186,5 +217,28 @@ def complete(runs: Sequence[Run], processes: Processes) -> None:
         for number, run in enumerate(missing):
             progress.update(task, description=f'{run.name}, seed {run.seed}')
             processes.train(run, lambda share, number=number: next(shows)(task, completed=number + share))
-            processes.test(run)
+            if not run.is_finished:
+                processes.test(run)
             progress.update(task, completed=number + 1)
+
+
+def leave_out_diverged(runs: Dict[str, List[Run]]) -> Tuple[Dict[str, List[Run]], List[str]]:
+    """The trainings to compare, of the same seeds for all models, and lines of the report about what is left out.
+
+    Args:
+        runs (dict[str, list[Run]]): The trainings of each model, by seed.
+    """
+    diverged = [run for name in runs for run in runs[name] if run.divergence_file.exists()]
+    if not diverged:
+        return runs, []
+    lines = [f'{run.name} diverged with seed {run.seed}: {run.divergence_file.read_text()}.' for run in diverged]
+    never = [name for name in runs if all(run in diverged for run in runs[name])]
+    seeds = {run.seed for run in diverged if run.name not in never}
+    lines += [f'{name} is left out, since it diverged with every seed.' for name in never]
+    if seeds:
+        listed = ', '.join(map(str, sorted(seeds)))
+        lines.append(f'What follows is without seed {listed} of all models: it tells only of trainings that end well.')
+    if 0 in seeds:
+        lines.append('Only tests of seed 0 are compared image by image, so what is said of images is missing.')
+    kept = {name: [run for run in runs[name] if run.seed not in seeds] for name in runs if name not in never}
+    return kept, lines

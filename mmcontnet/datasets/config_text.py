@@ -27,10 +27,12 @@ TITLES = {
     'pspnet': 'PSPNet',
     'classifier': 'Classifier',
 }
+# To compare ConTNet with: their depths and the channels of their maps.
+RESNETS = {'r18': (18, [64, 128, 256, 512]), 'r50': (50, [256, 512, 1024, 2048])}
 
 
 class Recipe(NamedTuple):
-    """What to train: model, size of ConTNet, and what a user chose in the place of the base config's."""
+    """What to train: model, size of ConTNet or a ResNet, and what a user chose in the place of the base config's."""
 
     model: str
     arch: str
@@ -40,15 +42,22 @@ class Recipe(NamedTuple):
 
 
 def list_channels(arch: str) -> List[int]:
-    """The channels of the maps that ConTNet returns; those of the last stage are twice as many as inside it."""
+    """The channels of the maps of a network; those of ConTNet's last stage are twice as many as inside it."""
+    if arch in RESNETS:
+        return RESNETS[arch][1]
     *first, last = get_arch(arch).channels
     return [*first, 2 * last]
+
+
+def name_network(arch: str) -> str:
+    """The network as the user knows it."""
+    return f'ResNet-{RESNETS[arch][0]}' if arch in RESNETS else f'ConT-{arch.title()}'
 
 
 def write_head(recipe: Recipe, paths: Paths, out: Path) -> List[str]:
     """What the config is for, and what it inherits from."""
     return [
-        f'# {TITLES[recipe.model]} with ConT-{recipe.arch.title()} for the data in {write_path(paths.root)[1:-1]}.',
+        f'# {TITLES[recipe.model]} with {name_network(recipe.arch)} for the data in {write_path(paths.root)[1:-1]}.',
         '# Paths are relative to the folder where the command runs:',
         f'#     python tools/train.py {quote(str(out))[1:-1]}',
         f'_base_ = [{quote(SCOPE + BASES[recipe.model])}]',
@@ -90,6 +99,11 @@ def make_palette(count: int) -> List[Tuple[int, int, int]]:
 def write_backbone(recipe: Recipe) -> List[str]:
     """The line of the backbone that differs from ConT-M with random weights, if one does."""
     parts = [f"arch='{recipe.arch}'"] if recipe.arch != 'm' else []
+    if recipe.arch in RESNETS:
+        kind = 'ResNetV1c' if recipe.model == 'pspnet' else 'ResNet'
+        parts = [f"_delete_=True, type='{kind}', depth={RESNETS[recipe.arch][0]}, norm_eval=False"]
+        if recipe.model == 'pspnet':
+            parts.append('strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True')
     if recipe.weights:
         parts.append(f"init_cfg=dict(type='Pretrained', checkpoint={write_path(recipe.weights)}, prefix='backbone.')")
         if recipe.model != 'classifier':

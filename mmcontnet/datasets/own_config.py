@@ -11,10 +11,12 @@ from ..base_configs import find_base_config
 from ..toolboxes import read_config
 from .config_text import (
     BASES,
+    RESNETS,
     TITLES,
     Recipe,
     find_typical_size,
     list_channels,
+    name_network,
     quote,
     write_backbone,
     write_head,
@@ -149,7 +151,7 @@ def _make_detector(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output]:
         '',
         'model = dict(',
         *write_backbone(recipe),
-        *([f'    neck=dict(in_channels={channels}),'] if recipe.arch == 'ti' else []),
+        *([f'    neck=dict(in_channels={channels}),'] if channels != list_channels('m') else []),
         f'    {HEADS[recipe.model].format(len(train.classes))},',
         ')',
         '',
@@ -224,7 +226,8 @@ def _make_segmentor(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output]
         '    data_preprocessor=dict(size=crop_size),',
         *write_backbone(recipe),
     ]
-    inputs = (f'in_channels={channels[3]}, ', f'in_channels={channels[2]}, ') if recipe.arch == 'ti' else ('', '')
+    other = channels != list_channels('m')
+    inputs = (f'in_channels={channels[3]}, ', f'in_channels={channels[2]}, ') if other else ('', '')
     lines += [
         f'    decode_head=dict({inputs[0]}num_classes={count}),',
         f'    auxiliary_head=dict({inputs[1]}num_classes={count}),',
@@ -277,7 +280,8 @@ def _make_classifier(recipe: Recipe, paths: Paths, out: Path) -> Findings[Output
             files[path] = _write_list([f'{image} {label}' for image, label in split.images])
             listed = f'ann_file={write_path(path)}, '
         parts.append(f'{name} = dict({listed}data_prefix={write_path(split.folder)})')
-    inputs = f'in_channels={list_channels(recipe.arch)[3]}, ' if recipe.arch == 'ti' else ''
+    channels = list_channels(recipe.arch)
+    inputs = f'in_channels={channels[3]}, ' if channels != list_channels('m') else ''
     dataset = "dataset=dict(_delete_=True, type='CustomDataset', metainfo=metainfo, pipeline={}_pipeline, **{})"
     lines = [
         *write_head(recipe, paths, out),
@@ -347,10 +351,10 @@ def _notes(
 ) -> List[str]:
     how = f', split off from the training images by seed {SEED}' if is_split else ''
     lines = [
-        f'{TITLES[recipe.model]} with ConT-{recipe.arch.title()}, {len(classes)} classes: {", ".join(classes)}',
+        f'{TITLES[recipe.model]} with {name_network(recipe.arch)}, {len(classes)} classes: {", ".join(classes)}',
         f'training: {counts[0]}; validation: {counts[1]}{how}',
         f'epochs: {epochs}, {batch} images a step, learning rate {lr:g}',
     ]
-    if recipe.weights is None:
+    if recipe.weights is None and recipe.arch not in RESNETS:
         lines.append('The backbone starts from random weights; --weights FILE starts it from those of ImageNet')
     return lines

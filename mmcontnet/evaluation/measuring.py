@@ -39,6 +39,7 @@ def measure_time(run: Callable[[], Any], device: str) -> float:
 def measure_memory(run: Callable[[], Any], device: str) -> int:
     """Bytes of tensors that a run holds at once at most, beyond those that were there before."""
     if device == 'cuda':
+        torch.cuda.empty_cache()  # Tensors would count as large as the blocks of others that they are put into.
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         run()

@@ -37,6 +37,19 @@ def test_fields_of_averages_are_their_kernels():
     assert second.profile.sum() == pytest.approx(1)
 
 
+def test_fields_of_patches_are_centered_on_them():
+    conv = nn.Conv2d(3, 1, 4, 4, bias=False)
+    nn.init.ones_(conv.weight)
+    merging = nn.Conv2d(1, 1, 2, 2, bias=False)
+    nn.init.ones_(merging.weight)
+    first, second = measure_fields(Maps(conv, merging), [torch.randn(1, 3, 96, 96) for _ in range(3)])
+    # Four of the pixels of 4x4 at the distance 0.7, eight at 1.6 and four at 2.1, rounded.
+    assert first.profile[:4].tolist() == pytest.approx([0, 4 / 16, 12 / 16, 0])
+    for field, side in ((first, 4), (second, 8)):
+        inside = slice(32 - side // 2, 32 + side // 2)
+        assert field.picture[inside, inside].sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize('share, radius', [(0.1, 0), (0.3, 1), (0.5, 1), (0.6, 2), (1.0, 3)])
 def test_radius_holds_the_share(share, radius):
     assert Field(4, torch.zeros(2, 2), torch.tensor([0.25, 0.25, 0.25, 0.25, 0.0])).radius(share) == radius

@@ -47,6 +47,27 @@ def test_differences_are_listed():
     ]
 
 
+def test_files_of_the_same_content_are_no_difference(tmp_path):
+    first, other = load('retinanet_contm_coco'), load('retinanet_contm_coco')
+    for name, cfg in (('first', first), ('other', other)):
+        cfg.val_evaluator.ann_file = str(tmp_path / name)
+        (tmp_path / name).write_text('{}')
+    assert find_differences(first, other) == []
+    (tmp_path / 'other').write_text('[]')
+    (line,) = find_differences(first, other)
+    assert line.startswith('val_evaluator.ann_file: ')
+
+
+def test_checkpoints_of_iterations_are_a_difference():
+    """The data start in a new order at each."""
+    first, other = load('pspnet_contm_cityscapes'), load('pspnet_contm_cityscapes')
+    other.default_hooks.checkpoint.interval = 100
+    assert find_differences(first, other) == ['default_hooks.checkpoint.interval: 4000 and 100']
+    first, other = load('retinanet_contm_coco'), load('retinanet_contm_coco')
+    other.default_hooks.checkpoint.interval = 100
+    assert find_differences(first, other) == []
+
+
 def test_schedule_is_stretched():
     cfg = load('retinanet_contm_coco')
     warm_up = deepcopy(cfg.param_scheduler[0])
@@ -59,7 +80,40 @@ def test_schedule_is_stretched():
     set_epochs(cfg, 400)
     assert (cfg.param_scheduler[0].end, cfg.param_scheduler[1].T_max) == (20, 400)
     set_epochs(cfg, 1)
-    assert (cfg.param_scheduler[0].end, cfg.param_scheduler[1].T_max) == (1, 1)
+    assert [(one.type, one.T_max) for one in cfg.param_scheduler] == [('CosineAnnealingLR', 1)]
+
+
+WARM_UP = dict(type='LinearLR', end=5)
+REST = dict(type='CosineAnnealingLR', begin=5, T_max=95)
+CONVERTED = dict(convert_to_iter_based=True)
+
+
+@pytest.mark.parametrize(
+    'schedulers, epochs, expected',
+    [
+        ([WARM_UP, dict(REST, end=100)], 300, [dict(end=15), dict(begin=15, T_max=285, end=300)]),
+        ([WARM_UP, REST], 40, [dict(end=2), dict(begin=2, T_max=38)]),
+        # A warm-up by epochs that ends after its first would never end.
+        ([WARM_UP, dict(REST, end=100)], 4, [dict(begin=1, T_max=3, end=4)]),
+        ([dict(WARM_UP, **CONVERTED), dict(REST, end=100)], 4, [dict(end=1), dict(begin=1, T_max=3, end=4)]),
+        ([dict(WARM_UP, **CONVERTED), dict(REST, **CONVERTED)], 1, [dict(begin=0, T_max=1)]),
+        (
+            [dict(type='LinearLR', begin=3, end=5, **CONVERTED), dict(type='StepLR', step_size=30)],
+            4,
+            [dict(step_size=1)],
+        ),
+        (dict(type='StepLR', step_size=30), 10, [dict(step_size=3)]),
+        ([dict(type='PolyLR', begin=10), dict(type='PolyLR', end=1000)], 10, [dict(begin=1), dict(end=100)]),
+        ([dict(type='CosineAnnealingLR', T_max=None)], 10, [dict(T_max=None)]),
+        ([dict(type='CosineRestartLR', periods=[50, 50])], 10, [dict(periods=[5, 5])]),
+        ([dict(type='LinearLR', end=0)], 10, [dict(end=0)]),  # mmengine refuses it.
+    ],
+)
+def test_schedulers_fit_together(schedulers, epochs, expected):
+    cfg = Config(dict(train_cfg=dict(max_epochs=100), param_scheduler=schedulers))
+    set_epochs(cfg, epochs)
+    names = ('type', 'convert_to_iter_based')
+    assert [{key: one[key] for key in one if key not in names} for one in cfg.param_scheduler] == expected
 
 
 def test_each_epoch_leaves_a_checkpoint():

@@ -20,9 +20,10 @@ def test_known_interval():
     assert paired_interval([3, 5, 7], [2, 3, 4]) == pytest.approx((2, 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
 
 
-def test_one_seed_has_no_interval_and_equal_differences_a_narrow_one():
+def test_one_seed_and_equal_differences_have_no_interval():
     assert paired_interval([3], [1]) == (2, None, None)
-    assert paired_interval([3, 4], [1, 2]) == (2, 2, 2)
+    assert paired_interval([3, 4], [1, 2]) == (2, None, None)
+    assert paired_interval([0.3, 0.4], [0.1, 0.2])[1:] == (None, None)  # Up to rounding.
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from mmcontnet.comparison.cost import Cost
-from mmcontnet.comparison.report import Model, choose_metric, conclude, find_differing, reach, write_report
+from mmcontnet.comparison.report import (
+    Model,
+    choose_metric,
+    conclude,
+    find_differing,
+    reach,
+    write_nothing_left,
+    write_report,
+)
 from mmcontnet.comparison.runs import Run
 
 AP = 'coco/bbox_mAP'
@@ -56,6 +64,21 @@ def test_one_seed_has_an_interval_over_images_alone(make):
     )
 
 
+def test_equal_differences_tell_nothing(make):
+    text = conclude(make('a', [0.40, 0.41]), make('b', [0.30, 0.31]), AP)
+    assert text.startswith(
+        'a is ahead of b by 10.0 box AP with each seed (2 seeds, 3 images): equal differences give no interval, more '
+        'seeds may; for seed 0 it is '
+    )
+
+
+@pytest.mark.parametrize('metric, percent', [(AP, 30), ('pascal_voc/AP50', 30), ('mIoU', 0.3), ('accuracy/top1', 0.3)])
+def test_metrics_in_percent(make, metric, percent):
+    model = make('a', [0.3], images=(0.3,), epochs=(0.3,), metric=metric)
+    assert model.values(metric) == model.values_by('by_image', metric).tolist() == [percent]
+    assert model.curve(metric)[1].tolist() == [[percent]]
+
+
 def test_training_without_detections_counts_as_zero(make):
     model = make('a', [None, 0.2])
     assert model.values(AP) == [0, 20] and choose_metric([model]) == AP
@@ -71,22 +94,41 @@ def test_time_to_the_final_metric_of_the_other(make):
     )
     assert (
         reach(slow, fast, AP)
-        == 'slow reaches the final 30.0 of fast after 50% of the steps and 150% of the time of that training.'
+        == 'slow reaches the final 30.0 of fast after 50% of the epochs and 150% of the time of that training.'
     )
     assert reach(fast, slow, AP) == 'fast does not reach the final 40.0 of slow.'
+    # Steps of twice the images: half as many in an epoch.
+    large = slow._replace(cost=slow.cost._replace(images=16))
+    assert reach(large, fast, AP).endswith('after 50% of the epochs and 75% of the time of that training.')
+    for model in (large, fast):
+        model.runs[0] = model.runs[0]._replace(epochs=None)
+    assert reach(large, fast, AP).endswith('after 50% of the steps and 150% of the time of that training.')
+    fast.runs[0] = fast.runs[0]._replace(epochs=4)
+    assert reach(large, fast, AP) == ''  # Epochs and iterations cannot be compared.
 
 
 def test_images_that_differ(make):
     first, other = make('a', [0.5], images=(0.1, 0.5, None, 0.9)), make('b', [0.5], images=(0.2, 0.5, 0.3, 0.1))
     assert find_differing(first, other, AP) == [3, 0]
-    assert find_differing(first, make('c', [0.5], images=(0.2,)), AP) == []  # Tested on other data.
+
+
+def test_other_images_are_not_paired(make):
+    first, other, fewer = make('a', [0.5]), make('b', [0.4]), make('c', [0.4])
+    for model, folder in ((first, 'near'), (other, 'far')):
+        model.results[0]['paths'] = [f'{folder}/{number}.jpg' for number in range(3)]
+    fewer.results[0].update(paths=first.results[0]['paths'], images=2)
+    for model in (other, fewer):
+        assert find_differing(first, model, AP) == []
+        assert conclude(first, model, AP).endswith(
+            'with another; nothing is compared image by image, since they were tested on different images.'
+        )
 
 
 def test_report(make, tmp_path):
     models = [make('a', [0.30, 0.31]), make('b', [0.33, 0.36], seconds=2.0), make('c', [0.1, 0.1])]
     cv2.imwrite(str(tmp_path / 'drawn.png'), np.zeros((20, 60, 3), np.uint8))
     pictures = [[tmp_path / 'drawn.png'] * 2] * 2
-    conclusion = write_report(models, pictures, [2, 0], ['The configs differ.'], tmp_path)
+    conclusion = write_report(models, [], pictures, [2, 0], ['The configs differ.'], tmp_path)
     text = (tmp_path / 'report.md').read_text()
     assert text.startswith(f'# a and b and c\n\n{conclusion.splitlines()[0]}\n') and 'The configs differ.' in text
     assert '| b | 33.0 | 36.0 | 34.5 |' in text
@@ -95,3 +137,24 @@ def test_report(make, tmp_path):
     assert '| b | 10.00 | 2.00 | 2000 (2.00) | 1 (1.00) |' in text
     for name in ('curves.png', 'pictures.png'):
         assert f']({name})' in text and cv2.imread(str(tmp_path / name)) is not None
+
+
+def test_report_without_the_seeds_that_diverged(make, tmp_path):
+    models = [make('a', [0.30, 0.31]), make('b', [0.33, 0.36])]
+    for model in models:  # Seed 0, which alone has results by image, is left out.
+        del model.runs[0], model.results[0]
+    assert find_differing(*models, AP) == []
+    lines = ['a diverged with seed 0: the reason.']
+    conclusion = write_report(models, lines, [], [], [], tmp_path)
+    assert conclusion == (
+        'a diverged with seed 0: the reason.\nb is ahead of a by 5.0 box AP (1 seed, 3 images), but one seed does not '
+        'tell whether it would be with another.'
+    )
+    text = (tmp_path / 'report.md').read_text()
+    assert text.startswith('# a and b\n\na diverged with seed 0: the reason.\n\nb is ahead') and '| seed 1 |' in text
+
+
+def test_report_where_nothing_is_left(tmp_path):
+    conclusion = write_nothing_left(['a', 'b'], ['a is left out.'], ['The configs differ.'], tmp_path)
+    assert conclusion.startswith('a is left out.\nThere is nothing to compare: ')
+    assert (tmp_path / 'report.md').read_text().split('\n\n')[3] == 'The configs differ.\n'

@@ -1,8 +1,10 @@
 import itertools
 
 import pytest
+import torch
 
 from mmcontnet.datasets.config_text import (
+    RESNETS,
     Recipe,
     find_typical_size,
     list_channels,
@@ -12,6 +14,7 @@ from mmcontnet.datasets.config_text import (
     write_metainfo,
     write_path,
 )
+from mmcontnet.evaluation.cost import build
 from mmcontnet.models import ConTNet
 from mmcontnet.models.arch import ARCHS
 
@@ -19,6 +22,12 @@ from mmcontnet.models.arch import ARCHS
 @pytest.mark.parametrize('arch', ARCHS)
 def test_channels_are_those_of_the_maps(arch):
     assert tuple(list_channels(arch)) == ConTNet(arch).out_channels
+
+
+@pytest.mark.parametrize('arch', RESNETS)
+def test_channels_of_resnets(arch):
+    maps = build(arch)(torch.rand(1, 3, 32, 32))
+    assert list_channels(arch) == [x.shape[1] for x in maps]
 
 
 @pytest.mark.parametrize('count', [1, 2, 80, 300])

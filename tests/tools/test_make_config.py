@@ -9,11 +9,15 @@ import mmpretrain_env  # noqa: F401
 import numpy as np
 import pytest
 import shapes
+import torch
 from mmengine.config import Config
 from tool_runner import run_tool
 
+from mmcontnet import ConTNet
 from mmcontnet.base_configs import CONFIGS
+from mmcontnet.comparison.configs import find_differences
 from mmcontnet.datasets.check_config import check_config
+from mmcontnet.evaluation.cost import build, tensors
 from mmcontnet.toolboxes import read_config
 
 SIZE = (64, 48)
@@ -279,12 +283,23 @@ def test_annotations_in_another_place(make, tmp_path):
     assert not (tmp_path / 'my_train.json').exists()
 
 
+@pytest.mark.parametrize(
+    'layout, model', [('voc', 'retinanet'), ('coco', 'fcos'), ('maps', 'pspnet'), ('folders', 'classifier')]
+)
+@pytest.mark.slow
+def test_resnet_differs_in_the_model_alone(make, layout, model):
+    _, cfg = make(layout, model)
+    shutil.rmtree('data')
+    output, _ = make(layout, model, '--out', 'resnet.py', arch='r18')
+    assert 'ResNet-18, 2 classes' in output
+    assert find_differences(cfg, read_config('resnet.py')) == []
+    network = build('resnet.py')
+    assert network.backbone.depth == 18
+    assert all(output.isfinite().all() for output in tensors(network(torch.rand(2, 3, 64, 64))))
+
+
 @pytest.mark.slow
 def test_weights_of_the_published_recipe(make, tmp_path):
-    import torch
-
-    from mmcontnet import ConTNet
-
     weights = {f'backbone.{key}': value for key, value in ConTNet('ti').state_dict().items()}
     torch.save(dict(state_dict=weights), tmp_path / 'ti.pth')
     _, cfg = make('coco', 'retinanet', '--weights', 'ti.pth', arch='ti')
@@ -742,6 +757,7 @@ REFUSED = [
     (['--epochs', 'x'], 2, 'argument --epochs'),
     (['--weights', 'gone.pth'], 2, "'gone.pth': there is no such file"),
     (['--train-ann', 'gone.json'], 2, "'gone.json' does not exist"),
+    (['--arch', 'r18', '--weights', 'there.py'], 2, 'argument --weights: they are of ConTNet; leave it out'),
     (['--arch', 'xl'], 2, "invalid choice: 'xl'"),
     (['--model', 'pspnet'], 1, 'classes.txt'),
     (['--val-images', 'data/images'], 1, 'data/images: there are no annotations for them; say --val-ann'),

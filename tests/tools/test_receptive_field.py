@@ -1,7 +1,9 @@
 import cv2
+import mmpretrain_env  # noqa: F401 (for classifiers)
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from tool_runner import run_tool
 
 from mmcontnet import ConTNet
@@ -29,6 +31,14 @@ def test_random_weights_are_those_that_a_training_starts_from(folder):
     for model in ('r18', 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'):
         rows = read_table(run_tool(TOOL, model, '--size', 64, '--count', 2, '--out', 'fields.png')[0])
         assert len(rows) == 4 and {row[3] for row in rows} <= {'4', '5', '6'}
+
+
+@pytest.mark.slow
+def test_all_stages_of_classifiers(folder):
+    name = str(ROOT / 'configs/{}_imagenet.py')
+    models = [name.format(model) for model in ('conts', 'r18')]
+    rows = read_table(run_tool(TOOL, *models, '--size', 64, '--count', 1, '--out', 'fields.png')[0])
+    assert [row[1] for row in rows] == ['4', '8', '16', '32'] * 2
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Stops training on NaN or infinity."""
 
+import re
 from typing import Optional
 
 import torch
@@ -7,6 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, find_latest_checkpoint
+
+# How the message of the hook begins.
+DIVERGED = re.compile(r'Iteration \d+: (?:the loss is|\d+ weights are) not finite')
 
 
 @HOOKS.register_module()

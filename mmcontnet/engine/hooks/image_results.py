@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -23,7 +24,7 @@ class ImageResultsHook(Hook):
     """Writes the metrics of a test to ``results.json`` in the runner's ``work_dir``.
 
     With ``resamples``, also those of each image, and of as many images drawn with replacement. Equal numbers of images
-    are drawn alike in every test, so that two models can be compared draw by draw.
+    are drawn alike in every test, so that two models can be compared draw by draw, if the images' paths are the same.
 
     Args:
         resamples (int): How often to draw. Defaults to 0.
@@ -35,9 +36,11 @@ class ImageResultsHook(Hook):
     def __init__(self, resamples: int = 0) -> None:
         self.resamples = resamples
         self.results: List[Any] = []
+        self.paths: List[str] = []
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[Any]) -> None:
         """Keeps what the first metric knows of the images, which it forgets when it evaluates them."""
+        self.paths += [os.path.realpath(sample.get('img_path') or '') for sample in outputs]
         if self.resamples and batch_idx == len(runner.test_dataloader) - 1:
             self.results = list(runner.test_evaluator.metrics[0].results)
 
@@ -52,6 +55,7 @@ class ImageResultsHook(Hook):
             evaluate = evaluate_by_image(runner.test_evaluator.metrics[0], self.results)
             rng = np.random.default_rng(0)
             content['resampled'] = [_plain(evaluate(rng.integers(count, size=count))) for _ in range(self.resamples)]
+            content['paths'] = self.paths
             content['by_image'] = [_plain(evaluate([index])) for index in range(count)]
             logger.setLevel(level)
         with whole_file(Path(runner.work_dir, RESULTS)) as file:

@@ -1,6 +1,8 @@
 import pytest
 import toy_training
 
+from mmcontnet.engine.hooks.finite import DIVERGED
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,8 +26,9 @@ def test_not_finite_stops_training_and_keeps_the_last_checkpoint(poison, number,
         loss=rf'Iteration 5: .*loss=-?{number}.*resume from .*iter_3\.pth',
         weights='Iteration 6: 1 weights are not finite, ballast',
     )[poison]
-    with pytest.raises(FloatingPointError, match=expected):
+    with pytest.raises(FloatingPointError, match=expected) as error:
         toy_training.main('iterations', str(tmp_path))
+    assert DIVERGED.match(str(error.value))
     assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_3.pth']
     assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_3.pth')
 

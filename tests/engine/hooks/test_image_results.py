@@ -33,9 +33,10 @@ model = dict(backbone=dict(arch=dict(_delete_=True, width=16, depths=(1, 1, 1, 1
              head=dict(in_channels=256, num_classes=5))
 data_preprocessor = dict(num_classes=5)
 test_dataloader = dict(num_workers=0, persistent_workers=False, batch_size=2,
-                       dataset=dict(data_root='classes', classes=list('abc')))
+                       dataset=dict(data_root='classes', classes=list('abcde')))
 """
 CONFIGS = dict(detector=DETECTOR, segmentor=SEGMENTOR, classifier=CLASSIFIER)
+IMAGES = dict(detector='work_dirs/demo/shapes/val2017', segmentor='streets/leftImg8bit', classifier='classes')
 METRICS = dict(detector='coco/bbox_mAP', segmentor='mIoU', classifier='accuracy/top1')
 
 
@@ -52,6 +53,8 @@ def folder(shapes_folder):
             file = shapes_folder / path.format(number)
             file.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(file), rng.integers(0, high, size, np.uint8))
+    for name in 'de':  # The classifier tells five classes.
+        (shapes_folder / 'classes/val' / name).mkdir()
     for name, text in CONFIGS.items():
         (shapes_folder / f'{name}.py').write_text(text)
         cfg = Config.fromfile(shapes_folder / f'{name}.py')
@@ -83,6 +86,8 @@ def test_results_by_image_and_resampled(run_test):
     metric = METRICS[name]
     assert content['images'] == 3 and 0 <= content['metrics'][metric] <= 100
     assert len(content['resampled']) == 20 and len(content['by_image']) == 3
+    images = sorted((out.parent / IMAGES[name]).resolve().rglob('*.*g'))
+    assert content['paths'] == [str(path) for path in images]
     values = [entry[metric] for entry in content['resampled'] + content['by_image']]
     assert all(value is None or 0 <= value <= 100 for value in values)
     rng = np.random.default_rng(0)
