@@ -25,7 +25,7 @@ from ..progress import progress_bar
 # How mmengine logs where a training is: an epoch and a step of so many, or an iteration of so many.
 POSITION = re.compile(r'(?:Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/(\d+)\]|Iter\(train\) +\[ *(\d+)/(\d+)\])')
 RESAMPLES = 1000
-PRCTL = ctypes.CDLL(None).prctl
+PRCTL = getattr(ctypes.CDLL(None), 'prctl', None)  # On Linux alone.
 PR_SET_PDEATHSIG = 1
 
 
@@ -168,7 +168,8 @@ class Processes:
 
 def _end_with_parent() -> None:
     """Has Linux kill this process when the one that started it is gone."""
-    PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if PRCTL is not None:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def find_share(line: str, epochs: Optional[int]) -> Optional[float]:
