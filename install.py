@@ -74,7 +74,8 @@ def ask(code: str) -> Optional[List[str]]:
 
 def pip_install(*arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
     """Runs ``pip install``."""
-    pip('install', *arguments, constraints=constraints, env=env)
+    # Python compiles to bytecode what it imports; pip would compile all, which takes longer than everything else.
+    pip('install', '--no-compile', *arguments, constraints=constraints, env=env)
 
 
 def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
