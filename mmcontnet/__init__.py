@@ -2,7 +2,12 @@
 
 __version__ = '0.2.0'
 
+import signal
+import sys
 from typing import Any
+
+if 'mmcontnet.deploy' in sys.orig_argv and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback.
 
 from .stacks import check_requirements, list_missing
 

@@ -14,8 +14,8 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from mmengine.device import get_device
 
 from .. import memory
-from ..commands import printable
 from ..engine.hooks.image_results import RESULTS
+from ..messages import printable
 from ..progress import progress_bar
 
 # How mmengine logs where a training is: an epoch and a step of so many, or an iteration of so many.
