@@ -16,9 +16,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import build_from_cfg
 
 from .fileio import check_writable
+from .messages import one_line
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
-LONGEST_MESSAGE = 1500
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
@@ -66,17 +66,6 @@ def describe(error: BaseException) -> str:
     part = _find_part(error)
     of_part = one_line(f', in {part!r:.300}') if part else ''
     return f'{type(error).__name__}: {message}{of_part} (--traceback shows where)'
-
-
-def one_line(text: str) -> str:
-    """A text on one line, cut where it is long."""
-    text = ' '.join(text[: 2 * LONGEST_MESSAGE].split())
-    return printable(text) if len(text) <= LONGEST_MESSAGE else f'{printable(text[:LONGEST_MESSAGE])} ...'
-
-
-def printable(text: str) -> str:
-    """A text without what a terminal would obey or cannot print; names in files may hold anything."""
-    return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _is_explained(error: BaseException) -> bool:

@@ -30,7 +30,6 @@ from mmcontnet.commands import (
     existing_path,
     output_file,
     positive_int,
-    printable,
 )
 from mmcontnet.datasets.check_config import MOST_WORKERS, check_config, summarize
 from mmcontnet.datasets.config_text import BASES, RESNETS, Recipe
@@ -38,6 +37,7 @@ from mmcontnet.datasets.findings import Finding, collect
 from mmcontnet.datasets.formats.common import Paths
 from mmcontnet.datasets.own_config import Output, make_config
 from mmcontnet.fileio import whole_file
+from mmcontnet.messages import printable
 from mmcontnet.models import ConTNet
 from mmcontnet.models.arch import ARCHS
 from mmcontnet.stacks import find_stack

@@ -16,10 +16,10 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from mmengine.device import get_device
 
 from .. import memory
-from ..commands import printable
 from ..engine.hooks.finite import DIVERGED
 from ..engine.hooks.image_results import RESULTS
 from ..fileio import whole_file
+from ..messages import printable
 from ..progress import progress_bar
 
 # How mmengine logs where a training is: an epoch and a step of so many, or an iteration of so many.

@@ -5,7 +5,7 @@ from typing import Any, Callable, Generator, List, NamedTuple, Optional, Tuple, 
 
 from mmengine.dataset import BaseDataset
 
-from ..commands import printable
+from ..messages import printable
 from ..progress import track_progress
 
 T = TypeVar('T')

@@ -7,6 +7,7 @@ INPUT is a picture or a folder, which is searched recursively. The annotated pic
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Dict, List
@@ -14,6 +15,7 @@ from typing import Dict, List
 from PIL import Image
 
 from ..fileio import whole_file
+from ..messages import printable
 from .drawing import draw
 from .pictures import read_picture
 from .predictor import Predictor
@@ -28,9 +30,16 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('folder', metavar='DIR', type=Path, help='what tools/export.py wrote')
     parser.add_argument('inputs', metavar='INPUT', type=Path, nargs='+', help='picture or folder')
-    parser.add_argument('--out', metavar='OUT', type=Path, required=True, help='folder for the annotated pictures')
+    parser.add_argument('--out', metavar='OUT', type=folder, required=True, help='folder for the annotated pictures')
     parser.add_argument('--score', type=score, default=0.3, help='from which score on objects are drawn (default: 0.3)')
     return parser.parse_args()
+
+
+def folder(text: str) -> Path:
+    """The type of an argument that names a folder to write to, which may be missing."""
+    if os.path.exists(text) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f'{printable(text)} is no folder')
+    return Path(text)
 
 
 def score(text: str) -> float:
@@ -71,12 +80,13 @@ def main() -> None:
 
     Raises:
         ImportError: onnxruntime is missing.
-        OSError: A picture cannot be written.
+        OSError: The results cannot be written.
         ValueError: There is no model, or no picture, or not all pictures could be read.
     """
     args = parse_arguments()
     pictures = find_pictures(args.inputs, args.out)
     predictor = Predictor(args.folder)
+    args.out.mkdir(parents=True, exist_ok=True)
     skipped = 0
     for name, file in pictures.items():
         try:
@@ -84,7 +94,7 @@ def main() -> None:
             prediction = predictor(image)
         except (OSError, ValueError) as error:
             # The former come from reading and name the file.
-            print(error if isinstance(error, OSError) else f'{file}: {error}', file=sys.stderr)
+            print(printable(str(error) if isinstance(error, OSError) else f'{file}: {error}'), file=sys.stderr)
             skipped += 1
             continue
         target = args.out / name
@@ -92,7 +102,7 @@ def main() -> None:
         drawn = draw(image, prediction, predictor.description, args.score)
         with whole_file(target) as stream:
             drawn.save(stream, Image.registered_extensions()[target.suffix.lower()])
-    print(f'{len(pictures) - skipped} pictures are in {args.out}')
+    print(printable(f'{len(pictures) - skipped} pictures are in {args.out}'))
     if skipped:
         raise ValueError(f'{skipped} of {len(pictures)} pictures were skipped')
 
@@ -104,4 +114,4 @@ if __name__ == '__main__':
         print('Interrupted', file=sys.stderr)
         sys.exit(130)
     except (ImportError, OSError, ValueError) as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error)))

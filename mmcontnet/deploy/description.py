@@ -1,12 +1,9 @@
 """``model.json``: what there is to know of an exported model besides its network."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
-
-import numpy as np
-
-from .pictures import prepare
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Union
 
 FILE = 'model.json'
 # Counted up when a file of before can no longer be read.
@@ -48,19 +45,56 @@ class Description(NamedTuple):
     mask_threshold: Optional[float] = None
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _is_size(value: Any) -> bool:
+    return len(value) == 2 and all(map(_is_length, value))
+
+
 def _is_color(value: Any) -> bool:
     return len(value) == 3 and all(isinstance(part, int) and 0 <= part <= 255 for part in value)
 
 
+def _is_resize(value: Any) -> bool:
+    """Of a pipeline, see :func:`mmcontnet.deploy.pictures.prepare`."""
+    if value is None:
+        return True
+    if 'size' in value:
+        return _is_size(value['size'])
+    if 'scale' in value:
+        short, long = sorted(value['scale'])
+        return 0 < short < math.inf and long > 0  # The long edge may be infinite: then the other alone counts.
+    return value['edge'] in ('short', 'long', 'width', 'height') and _is_length(value['length'])
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 # What is wrong here would only be noticed while predicting or drawing.
-_CHECKS: Dict[str, Callable[[Any], bool]] = dict(
-    task=lambda value: value in TASKS,
-    model=lambda value: Path(value).name == value,
-    classes=lambda value: all(isinstance(name, str) for name in value),
-    palette=lambda value: all(map(_is_color, value)),
-    pipeline=lambda value: prepare(np.zeros((8, 8, 3), np.uint8), value).image.size > 0,
-    mask_threshold=lambda value: value is None or 0 <= value <= 1,
-)
+_CHECKS: Dict[str, Callable[[Any], bool]] = {
+    'task': lambda value: value in TASKS,
+    'model': lambda value: Path(value).name == value,
+    'classes': lambda value: isinstance(value, list) and _are_texts(value),
+    'palette': lambda value: isinstance(value, list) and all(map(_is_color, value)),
+    'pipeline': lambda value: isinstance(value, dict) and {'resize', 'backend', 'crop'} <= {*value},
+    'pipeline.resize': _is_resize,
+    'pipeline.backend': lambda value: value in ('cv2', 'pillow'),
+    'pipeline.crop': lambda value: value is None or _is_size(value),
+    'dtype': lambda value: value in ('float32', 'float16'),
+    'config': lambda value: isinstance(value, str),
+    'checkpoint': lambda value: _are_texts(value.values()),
+    'packages': lambda value: _are_texts(value.values()),
+    'max_per_image': lambda value: value is None or _is_length(value),
+    'score_threshold': lambda value: value is None or _is_number(value),
+    'mask_threshold': lambda value: value is None or (_is_number(value) and 0 <= value <= 1),
+}
 
 
 def read_description(folder: Union[str, Path]) -> Description:
@@ -87,7 +121,9 @@ def read_description(folder: Union[str, Path]) -> Description:
     except TypeError as error:
         raise ValueError(f'{path} is damaged: {error}; export the model again') from None
     for name, is_valid in _CHECKS.items():
-        value = getattr(description, name)
+        key, _, part = name.partition('.')
+        value = getattr(description, key)
+        value = value[part] if part else value  # What is around it was checked before.
         try:
             valid = is_valid(value)
         except Exception:  # Of values of any type.

@@ -2,7 +2,7 @@
 
 from typing import Sequence
 
-from ..commands import one_line
+from ..messages import one_line
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,9 +10,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 
-from ..commands import one_line
 from ..deploy import Detections, LabelMap, Predictor
 from ..deploy.description import read_description
+from ..messages import one_line
 
 
 @MODELS.register_module()

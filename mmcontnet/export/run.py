@@ -18,11 +18,11 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from .. import __version__
-from ..commands import one_line
 from ..deploy.description import FILE, VERSION, Description
 from ..deploy.pictures import read_picture
 from ..fileio import whole_file
 from ..inference import build_predictor
+from ..messages import one_line
 from .check import check, first_picture
 from .families import FAMILIES, wrap
 from .operators import ONNX, TORCH, TRANSLATIONS

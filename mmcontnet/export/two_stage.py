@@ -32,6 +32,11 @@ class TwoStage(nn.Module):
         check_type(roi_head.bbox_head.bbox_coder, ('DeltaXYWHBBoxCoder',), 'roi_head.bbox_head.bbox_coder')
         check_option(roi_head.bbox_head.custom_cls_channels, False, 'roi_head.bbox_head.loss_cls.custom_cls_channels')
         check_option(roi_head.with_shared_head, False, 'with_shared_head of roi_head')
+        for part in ('rpn', 'rcnn'):
+            if not isinstance(cfg.get(part), dict):
+                raise ValueError(
+                    f'test_cfg.{part} of the model is {cfg.get(part)!r}; an exported model needs its settings'
+                )
         self.dtype = dtype
         self.inputs = Inputs(detector.data_preprocessor, dtype)
         self.backbone = detector.backbone.to(dtype)

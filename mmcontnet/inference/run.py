@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Iterable, Iterator, List, Sequence, Tuple
 
-from ..commands import about, one_line, printable
+from ..commands import about
+from ..messages import one_line, printable
 from ..progress import track_progress
 from .predictors import Prediction, Predictor
 from .results import ResultWriter

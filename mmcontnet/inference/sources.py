@@ -10,9 +10,9 @@ os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # A damaged video is repo
 import mmcv
 import numpy as np
 
-from ..commands import one_line
 from ..datasets.formats.common import list_files
 from ..datasets.images import Loader, decode
+from ..messages import one_line
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')

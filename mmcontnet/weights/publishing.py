@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Dict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,11 +45,14 @@ def publish(source: Path, out: Path) -> Path:
     for name, weight in weights.items():
         if not isinstance(weight, Tensor):
             raise ValueError(f'{source}: {name} is {type(weight).__name__}; expected tensors as weights')
+        if weight.layout is not torch.strided or weight.is_nested or weight.is_meta:
+            raise ValueError(f'{source}: {name} is sparse, nested or without values; expected dense tensors as weights')
     meta = checkpoint.get('meta')
+    kept = meta if isinstance(meta, dict) else {}
     content = encode(
         # Copies, since a tensor that is a part of another would be written with all of it.
         {name: weight.detach().clone(memory_format=torch.contiguous_format) for name, weight in weights.items()},
-        {key: _plain(meta[key]) for key in KEPT if key in meta} if isinstance(meta, dict) else {},
+        {key: _plain(kept[key], f'{source}: meta.{key}') for key in KEPT if key in kept},
     )
     file = out.with_name(f'{out.stem}-{hashlib.sha256(content).hexdigest()[:HASH_DIGITS]}{out.suffix}')
     with whole_file(file) as stream:
@@ -56,9 +60,24 @@ def publish(source: Path, out: Path) -> Path:
     return file
 
 
-def _plain(value: Any) -> Any:
-    """A value of which only Python's own types are left, which torch reads where nothing else is installed."""
-    return json.loads(json.dumps(value, default=lambda other: other.tolist()))  # Of numpy.
+def _plain(value: Any, name: str) -> Any:
+    """A value of which only Python's own types are left, which torch reads where nothing else is installed.
+
+    Raises:
+        ValueError: There are others in it.
+    """
+    try:
+        return json.loads(json.dumps(value, default=_to_list))
+    except Exception as error:  # Of values of any type.
+        raise ValueError(f'{name} cannot be kept: {error}; expected what JSON can hold') from None
+
+
+def _to_list(value: Any) -> Any:
+    if isinstance(value, set):
+        return sorted(value)
+    if isinstance(value, (np.ndarray, np.generic, Tensor)):
+        return value.tolist()
+    raise TypeError(f'it holds {type(value).__name__}')
 
 
 def _encode_torch(weights: Dict[str, Tensor], meta: Dict[str, Any]) -> bytes:
@@ -72,5 +91,10 @@ def _encode_safetensors(weights: Dict[str, Tensor], meta: Dict[str, Any]) -> byt
         from safetensors.torch import save
     except ImportError as error:
         raise ImportError('.safetensors needs the package safetensors; pip install safetensors') from error
+    for name, weight in weights.items():
+        try:
+            save({name: weight.flatten()[:0]})
+        except Exception:  # Of several kinds.
+            raise ValueError(f'safetensors cannot hold {name}, {weight.dtype}; let OUT end in .pth') from None
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
     return save(weights, {'format': 'pt', **texts})

@@ -80,6 +80,23 @@ def test_unreadable_pictures_are_named_and_skipped(deploy, folder):
     assert (folder / 'out/a.png').is_file()
 
 
+def test_names_are_printed_without_what_a_terminal_would_obey(deploy, folder):
+    name = os.fsdecode(b'\x1b[2J\n\xff.jpg')
+    (folder / 'photos' / name).write_text('no picture')
+    text = deploy('exported', f'photos/{name}', '--out', f'out{name}', status=1)
+    assert r'photos/\x1b[2J\n\udcff.jpg cannot be read as a picture' in text and r'are in out\x1b[2J' in text
+    (folder / name).mkdir()
+    assert deploy(name, 'photos', '--out', 'new', status=1).startswith(r'\x1b[2J\n\udcff.jpg holds no exported model')
+
+
+def test_interruption_while_predicting_is_status_130(deploy, monkeypatch):
+    def interrupt(picture):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmcontnet.deploy.pictures.read_picture', interrupt)
+    assert deploy('exported', 'photos', '--out', 'out', status=130) == 'Interrupted\n'
+
+
 def test_results_are_no_pictures_of_the_next_call(deploy, folder):
     for _ in range(2):
         assert deploy('exported', 'photos', '--out', 'photos/predictions') == '2 pictures are in photos/predictions\n'
@@ -99,7 +116,8 @@ def test_missing_onnxruntime_says_what_to_install(deploy, monkeypatch):
         (['missing', 'photos', '--out', 'out'], 1, 'missing holds no exported model'),
         (['exported', 'nowhere', '--out', 'out'], 1, 'nowhere does not exist'),
         (['exported', 'exported', '--out', 'out'], 1, 'exported contains no pictures'),
-        (['exported', 'photos/a.png', 'photos', '--out', 'c.webp'], 1, 'c.webp'),
+        (['exported', 'photos', '--out', 'c.webp'], 2, 'argument --out: c.webp is no folder'),
+        (['exported', 'photos', '--out', 'c.webp/out'], 1, 'c.webp/out'),
         (['exported', 'photos/sub/b.jpg', 'b.jpg', '--out', 'out'], 1, 'would both become b.jpg'),
         (['exported', 'photos', '--out', 'photos'], 1, 'photos is in the folder that results are written to; choose'),
         (['exported', 'photos/sub', '--out', 'photos'], 1, 'photos/sub is in the folder that results are written to'),

@@ -61,6 +61,10 @@ def edit(**changes):
     return damage
 
 
+def edit_pipeline(**changes):
+    return edit(pipeline={'resize': None, 'backend': 'cv2', 'crop': None, **changes})
+
+
 @pytest.mark.parametrize(
     'damage, message',
     [
@@ -78,7 +82,24 @@ def edit(**changes):
         (edit(palette=['red'] * 3), "model.json is damaged: palette is ['red', 'red', 'red']"),
         (edit(palette=[[300, 0, 0]] * 3), 'model.json is damaged: palette is '),
         (edit(pipeline={}), 'model.json is damaged: pipeline is {}'),
-        (edit(pipeline=dict(resize={}, backend='cv2', crop=None)), 'model.json is damaged: pipeline is '),
+        (edit_pipeline(resize={}), 'model.json is damaged: pipeline.resize is {}; export the model again'),
+        (edit_pipeline(resize=dict(scale=[80])), "pipeline.resize is {'scale': [80]}"),
+        (edit_pipeline(resize=dict(scale=[80, 0])), "pipeline.resize is {'scale': [80, 0]}"),
+        (edit_pipeline(resize=dict(size=[80, 6.5])), "pipeline.resize is {'size': [80, 6.5]}"),
+        (edit_pipeline(resize=dict(edge='wide', length=80)), "pipeline.resize is {'edge': 'wide', 'length': 80}"),
+        (edit_pipeline(resize=80), 'pipeline.resize is 80'),
+        (edit_pipeline(backend='tensorflow'), "model.json is damaged: pipeline.backend is 'tensorflow'; export the"),
+        (edit_pipeline(backend=None), 'pipeline.backend is None'),
+        (edit_pipeline(crop=[-1, 5]), 'pipeline.crop is [-1, 5]'),
+        (edit_pipeline(crop=80), 'pipeline.crop is 80'),
+        (edit(dtype='int8'), "model.json is damaged: dtype is 'int8'"),
+        (edit(config=None), 'model.json is damaged: config is None'),
+        (edit(checkpoint='epoch_1.pth'), "model.json is damaged: checkpoint is 'epoch_1.pth'"),
+        (edit(packages=dict(torch=2)), "model.json is damaged: packages is {'torch': 2}"),
+        (edit(max_per_image='3'), "model.json is damaged: max_per_image is '3'"),
+        (edit(score_threshold=[]), 'model.json is damaged: score_threshold is []'),
+        (edit(classes='cat'), "model.json is damaged: classes is 'cat'"),
+        (edit(pipeline=['resize', 'backend', 'crop']), "model.json is damaged: pipeline is ['resize', 'backend'"),
         (edit(mask_threshold='x'), "model.json is damaged: mask_threshold is 'x'"),
         (edit(model=None), 'model.json is damaged: model is None'),
         (edit(model='../model.onnx'), "model.json is damaged: model is '../model.onnx'"),

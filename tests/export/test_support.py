@@ -52,6 +52,16 @@ def build(name, **options):
             'roi_head.bbox_roi_extractor.roi_layers.0.sampling_ratio is 2, which cannot be exported; expected 0',
         ),
         (
+            'faster_rcnn_r50_coco',
+            dict(test_cfg__rpn=None),
+            'test_cfg.rpn of the model is None; an exported model needs its settings',
+        ),
+        (
+            'mask_rcnn_r50_coco',
+            dict(test_cfg__rcnn=None),
+            'test_cfg.rcnn of the model is None; an exported model needs its settings',
+        ),
+        (
             'pspnet_r50_cityscapes',
             dict(test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(32, 32))),
             "test_cfg.mode is 'slide', which cannot be exported; expected 'whole'",

@@ -87,6 +87,36 @@ def test_file_without_weights_is_refused(tmp_path):
     assert not list(tmp_path.glob('out*'))
 
 
+SPARSE = torch.eye(3).to_sparse()
+QUANTIZED = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    'weight, classes, out, message',
+    [
+        (SPARSE, (), 'out.pth', 'bad.pth: weight is sparse, nested or without values; expected dense tensors'),
+        (SPARSE.to_sparse_csr(), (), 'out.pth', 'weight is sparse, nested or without values'),
+        (torch.ones(3, device='meta'), (), 'out.pth', 'weight is sparse, nested or without values'),
+        (QUANTIZED, (), 'out.safetensors', 'safetensors cannot hold weight, torch.qint8; let OUT end in .pth'),
+        (torch.ones(3), {('cat', 'dog'): 1}, 'out.pth', 'bad.pth: meta.dataset_meta cannot be kept: keys must be str'),
+        (torch.ones(3), {'cat', 1}, 'out.pth', 'bad.pth: meta.dataset_meta cannot be kept: '),
+        (torch.ones(3), b'cat', 'out.pth', 'meta.dataset_meta cannot be kept: it holds bytes; expected what JSON can'),
+    ],
+)
+def test_what_cannot_be_written_is_named(tmp_path, weight, classes, out, message):
+    torch.save(dict(state_dict=dict(weight=weight), meta=dict(dataset_meta=classes)), tmp_path / 'bad.pth')
+    with pytest.raises(ValueError) as error:
+        publish(tmp_path / 'bad.pth', tmp_path / out)
+    assert message in str(error.value) and '\n' not in str(error.value)
+    assert not list(tmp_path.glob('out*'))
+
+
+def test_sets_become_lists(tmp_path):
+    torch.save(dict(state_dict=dict(weight=QUANTIZED), meta=dict(dataset_meta={'dog', 'cat'})), tmp_path / 'set.pth')
+    content = torch.load(publish(tmp_path / 'set.pth', tmp_path / 'out.pth'), weights_only=True)
+    assert content['meta']['dataset_meta'] == ['cat', 'dog'] and content['state_dict']['weight'].is_quantized
+
+
 def test_missing_safetensors_says_what_to_install(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
     with pytest.raises(ImportError, match='pip install safetensors'):
