@@ -1,4 +1,5 @@
 import os
+import signal
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from mmengine.config import config
 from yapf.yapflib import yapf_api
 
 ROOT = Path(__file__).resolve().parents[1]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As in a shell's background; the commands under test inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -142,7 +142,7 @@ def _add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, eps: float) ->
 
 
 def _shape(x: Tensor, *arguments: Any) -> Tensor:
-    return torch.empty_like(x)
+    return x.new_empty(x.shape)
 
 
 def _count_attention_layer_flops(

@@ -15,7 +15,7 @@ from .target import is_inference
 HALVES = (torch.bfloat16, torch.float16)
 MAX_HEAD = 64  # Channels: what a program keeps of its patch must fit the shared memory of small GPUs.
 MAX_LAYER = 128  # Channels: above, torch's matrix products are faster.
-ONE_BLOCK = 8  # Pixels on a side of patches of which one program takes all.
+MAX_BLOCKS = 4  # Of 64 pixels of a patch, times heads: above, queries, keys and values are better computed once.
 
 
 @cache
@@ -60,9 +60,8 @@ def suits_mlp(x: Tensor) -> bool:
 
 def suits_attention_layer(x: Tensor, heads: int, patch_size: int) -> bool:
     """Whether :func:`attention_layer` is faster than its parts, where there are kernels."""
-    # It computes keys and values again for each block of queries, which pays where there are few channels or blocks.
-    channels = x.shape[3]
-    small = channels <= MAX_LAYER and channels // heads <= MAX_HEAD and (heads == 1 or patch_size <= ONE_BLOCK)
+    channels, blocks = x.shape[3], heads * -(-(patch_size**2) // 64)
+    small = channels <= MAX_LAYER and channels // heads <= MAX_HEAD and blocks <= MAX_BLOCKS
     return x.dtype in HALVES and small
 
 

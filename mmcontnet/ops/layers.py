@@ -302,7 +302,7 @@ register_backward('convolution', _save_convolution, _backward_of_convolution)
 register(
     'mlp(Tensor x, Tensor weight1, Tensor bias1, Tensor weight2, Tensor bias2) -> Tensor',
     _mlp,
-    lambda x, *weights: torch.empty_like(x),
+    lambda x, *weights: x.new_empty(x.shape),
     _mlp_on_cpu,
     _mlp_on_gpu,
     flops=count_mlp_flops,

@@ -58,7 +58,9 @@ def test_operators_compute_what_their_parts_do(case):
         expected = model.float()(x)
         for operator, arguments in calls:
             arguments = [y.float() if isinstance(y, torch.Tensor) else y for y in arguments]
-            torch.library.opcheck(operator, tuple(arguments), test_utils=('test_schema', 'test_faketensor'))
+            for maps in (x, x.transpose(1, 2)):
+                tests = ('test_schema', 'test_faketensor')
+                torch.library.opcheck(operator, (maps, *arguments[1:]), test_utils=tests)
             x = operator(x, *arguments[1:])
     torch.testing.assert_close(x, expected)
 
