@@ -17,6 +17,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -74,7 +75,6 @@ def ask(code: str) -> Optional[List[str]]:
 
 def pip_install(*arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
     """Runs ``pip install``."""
-    # Python compiles to bytecode what it imports; pip would compile all, which takes longer than everything else.
     pip('install', '--no-compile', *arguments, constraints=constraints, env=env)
 
 
@@ -101,6 +101,12 @@ def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str,
             'read the last lines above. Without a network, give pip the wheels with PIP_FIND_LINKS; where a compiler '
             'is missing, install gcc and g++. Then run this script again: it goes on where it stopped.',
         )
+
+
+def compile_bytecode() -> None:
+    """Compiles what is installed to bytecode, on all cores; pip would use one."""
+    site = sysconfig.get_path('purelib')
+    subprocess.run([sys.executable, '-m', 'compileall', '-qq', '-j', '0', site], stdout=subprocess.DEVNULL)
 
 
 def choose_stack(wanted: Optional[str]) -> str:
@@ -146,6 +152,7 @@ def install_torch(constraints: Path) -> List[str]:
     """Installs torch where there is none, and returns what :data:`READ_TORCH` prints."""
     if ask(FIND_TORCH) is None:
         pip_install('torch', constraints=constraints)
+        compile_bytecode()  # Here, too, since all further steps import it.
     found = ask(READ_TORCH)
     if found is None:
         fail('torch is installed but cannot be imported', f'see why: {sys.executable} -c "import torch"')
@@ -311,6 +318,8 @@ def main() -> None:
             if args.dev:
                 begin(f'{names["mmpretrain"]} for the tests')
                 install_for_tests(constraints, names['mmpretrain'], torch[0])
+            begin('bytecode')
+            compile_bytecode()
             begin('verification')
             verify()
     except Failure as failure:

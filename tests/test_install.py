@@ -139,9 +139,12 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch, stack):
     }
     monkeypatch.setattr(install, 'pip_install', pip_install)
     monkeypatch.setattr(install, 'ask', lambda code: answers.get(code, ['2.9.1+cpu', '', '0', '']))
+    compiled = []
+    monkeypatch.setattr(install, 'compile_bytecode', lambda: compiled.append(len(pinned)))
     monkeypatch.setattr(install, 'verify', lambda: None)
     monkeypatch.setattr(sys, 'argv', ['install.py', '--imagenet', '--dev'])
     install.main()
+    assert compiled == [len(pinned)]  # Once, of everything.
     (first, _), *others = pinned
     assert first == ('setuptools',)  # Before torch is looked for.
     assert len(others) == 6 and all(held for _, held in others)

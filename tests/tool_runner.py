@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import multiprocessing
 import runpy
 import sys
 from unittest.mock import patch
@@ -22,5 +23,9 @@ def run_tool(script, *arguments, status=0):
             if isinstance(ended_with, str):  # Python prints it and ends with 1.
                 stderr.write(f'{ended_with}\n')
                 ended_with = 1
+        finally:
+            # As at the end of a process; torch would wait for data-loading workers, up to 5 seconds each.
+            for child in multiprocessing.active_children():
+                child.terminate()
     assert ended_with == status, f'{ended_with}\n{stdout.getvalue()[-1000:]}\n{stderr.getvalue()[-3000:]}'
     return stdout.getvalue(), stderr.getvalue()
