@@ -90,10 +90,10 @@ def test_names_are_printed_without_what_a_terminal_would_obey(deploy, folder):
 
 
 def test_interruption_while_predicting_is_status_130(deploy, monkeypatch):
-    def interrupt(picture):
+    def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmcontnet.deploy.pictures.read_picture', interrupt)
+    monkeypatch.setattr('PIL.Image.open', interrupt)
     assert deploy('exported', 'photos', '--out', 'out', status=130) == 'Interrupted\n'
 
 

@@ -25,7 +25,7 @@ from mmcontnet.ops.target import Target
 MAPS = [
     (2, 9, 16, 2, 16, 7, False),
     (1, 14, 15, 1, 48, 14, True),
-    (1, 28, 14, 1, 64, 14, False),
+    (1, 14, 14, 1, 64, 14, False),
     (1, 16, 13, 2, 8, 7, True),
     (1, 3, 5, 3, 20, 7, True),
     (0, 7, 7, 1, 16, 7, True),
