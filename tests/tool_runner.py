@@ -8,6 +8,7 @@ import sys
 from unittest.mock import patch
 
 from conftest import ROOT
+from mmengine.visualization import Visualizer
 
 
 def run_tool(script, *arguments, status=0):
@@ -24,8 +25,14 @@ def run_tool(script, *arguments, status=0):
                 stderr.write(f'{ended_with}\n')
                 ended_with = 1
         finally:
-            # As at the end of a process; torch would wait for data-loading workers, up to 5 seconds each.
-            for child in multiprocessing.active_children():
-                child.terminate()
+            _end_as_a_process()
     assert ended_with == status, f'{ended_with}\n{stdout.getvalue()[-1000:]}\n{stderr.getvalue()[-3000:]}'
     return stdout.getvalue(), stderr.getvalue()
+
+
+def _end_as_a_process():
+    """Leaves nothing that a new process would not find."""
+    for child in multiprocessing.active_children():  # Workers, for which torch would wait up to 5 seconds each.
+        child.terminate()
+    for kind in (Visualizer, *Visualizer.__subclasses__()):  # Hooks take the last one, of whatever toolbox.
+        kind._instance_dict.clear()
