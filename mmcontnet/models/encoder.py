@@ -157,7 +157,8 @@ class Encoder(nn.Module):
         """Encodes."""
         patch, bias = self.position()
         if not self.pre_norm:
-            return self._mlp_layer(*self._attention_layer(x, patch, bias))
+            x, recompute = self._attention_layer(x, patch, bias)
+            return self._mlp_layer(x, recompute)
         x = _add_patch(x, patch)
         x = x + self.attn(self.norm1(x), bias)
         return x + self.mlp(self.norm2(x))

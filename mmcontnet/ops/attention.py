@@ -4,7 +4,7 @@ A map is cut into patches of p x p pixels; a pixel attends to those of its patch
 patches at the bottom and right margin are smaller.
 """
 
-from functools import partial
+from functools import cache, partial
 from math import prod
 from typing import Any, Callable, Optional, Sequence, Tuple
 
@@ -69,9 +69,14 @@ def _attention_on_gpu(
 
 
 def _outside_of_graphs(qkv: Tensor, *arguments: Any) -> Tensor:
-    # The operator knows no dropout, and other forms ask for the sizes of a map. Not a decorator, which would import the
-    # compiler wherever this package is imported.
-    return torch.compiler.disable(patch_attention)(qkv, *arguments)
+    # The operator knows no dropout, and other forms ask for the sizes of a map.
+    return _outside()(qkv, *arguments)
+
+
+@cache
+def _outside() -> Callable[..., Tensor]:
+    # Not a decorator, which would import the compiler wherever this package is imported.
+    return torch.compiler.disable(patch_attention)
 
 
 def reference_attention(qkv: Tensor, heads: int, patch_size: int, bias: Optional[Tensor] = None) -> Tensor:
