@@ -105,8 +105,8 @@ def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str,
 
 def compile_bytecode() -> None:
     """Compiles what is installed to bytecode, on all cores; pip would use one."""
-    site = sysconfig.get_path('purelib')
-    subprocess.run([sys.executable, '-m', 'compileall', '-qq', '-j', '0', site], stdout=subprocess.DEVNULL)
+    folders = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), str(FOR_TESTS)}
+    subprocess.run([sys.executable, '-m', 'compileall', '-qq', '-j', '0', *folders], stdout=subprocess.DEVNULL)
 
 
 def choose_stack(wanted: Optional[str]) -> str:

@@ -119,8 +119,14 @@ class MLP(nn.Module):
         return mlp(x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias, dropout, recompute)
 
 
+# What may be computed together with others.
+PLAIN = (PatchAttention, MLP, Linear, nn.LayerNorm)
+
+
 class Encoder(nn.Module):
     """Transformer encoder over the patches of one size: (B, H, W, C) to (B, H, W, C).
+
+    In inference on GPUs its two layers may each be a single kernel; modules with hooks are always called.
 
     Args:
         channels (int): Number of channels, C.
@@ -184,9 +190,6 @@ class Encoder(nn.Module):
         drops = self.training and self.attn.dropout > 0
         plain = all(type(module) in PLAIN and not _has_hooks(module) for module in modules)
         return plain and not drops
-
-
-PLAIN = (PatchAttention, MLP, Linear, nn.LayerNorm)
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -145,9 +145,7 @@ def _shape(x: Tensor, *arguments: Any) -> Tensor:
     return x.new_empty(x.shape)
 
 
-def _count_attention_layer_flops(
-    x: Sequence[int], patch: Any, bias: Any, qkv_weight: Sequence[int], *arguments: Any, **kwargs: Any
-) -> int:
+def _count_attention_layer_flops(x: Sequence[int], *arguments: Any, **kwargs: Any) -> int:
     """The operations of attention and of its linear layers, which have 4C weights for each of C channels."""
     *_, heads, patch_size, _ = arguments
     channels = x[3]
