@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 from conftest import ROOT
@@ -14,8 +16,9 @@ from mmcontnet.weights.reading import read_checkpoint
 
 pytestmark = pytest.mark.e2e
 
-# What either stack's mim calls it.
+# What either stack's mim calls it, and the script by which it trains.
 MMDET = distribution_of('mmdet')
+TRAIN = Path(mmdet.__file__).with_name('.mim') / 'tools/train.py'
 
 CONFIG = f"""
 _base_ = '{ROOT}/demo/retinanet_conts_shapes.py'
@@ -67,7 +70,7 @@ def test_resumed_training_ends_as_training_left_alone(project):
 
 def test_config_without_the_hooks_is_told_so(project):
     (project / 'own.py').write_text("_base_ = 'tiny.py'\ncustom_hooks = []")
-    output = run('mim', 'train', MMDET, 'own.py', '--work-dir', 'own', cwd=project)
+    output = ''.join(run_tool(TRAIN, 'own.py', '--work-dir', 'own'))
     assert output.count('ConTNet trains without ExactResumeHook and FiniteHook: resuming is not exact') == 1
     train = ['tools/train.py', 'own.py', '--work-dir', 'own', '--resume', '--cfg-options', 'train_cfg.max_epochs=2']
     output = ''.join(run_tool(*train))
@@ -103,7 +106,7 @@ def test_checkpoint_starts_another_detector(project):
     """What a detector's training wrote gives its backbone to the next one."""
     init = 'model.backbone.init_cfg.'
     options = [f'{init}type=Pretrained', f'{init}checkpoint=run/epoch_1.pth', f'{init}prefix=backbone.']
-    output = run('mim', 'train', MMDET, 'tiny.py', '--work-dir', 'next', '--cfg-options', *options, cwd=project)
+    output = ''.join(run_tool(TRAIN, 'tiny.py', '--work-dir', 'next', '--cfg-options', *options))
     assert 'Loaded the weights of ConTNet from run/epoch_1.pth' in output
 
 
@@ -112,7 +115,5 @@ def test_unconverted_file_stops_training(project):
     torch.save(golden['cases'][0]['state_dict'], project / 'official.pth')
     init = 'model.backbone.init_cfg.'
     options = [f'{init}type=Pretrained', f'{init}checkpoint=official.pth', f'{init}prefix=backbone.']
-    output = run(
-        'mim', 'train', MMDET, 'tiny.py', '--work-dir', 'bad', '--cfg-options', *options, cwd=project, status=1
-    )
-    assert 'tools/convert_checkpoint.py official.pth DST' in output
+    with pytest.raises(ValueError, match=r'tools/convert_checkpoint\.py official\.pth DST'):
+        run_tool(TRAIN, 'tiny.py', '--work-dir', 'bad', '--cfg-options', *options)

@@ -136,7 +136,7 @@ def test_mim_finds_config_and_script(site, tmp_path, command):
 @NOT_MIM
 def test_mim_runs_tools(site, tmp_path):
     command, env = ['mim', 'run', 'mmcontnet'], dict(PYTHONPATH=str(site))
-    for name in ('export', 'make_config', 'predict', 'publish'):
+    for name in ('export', 'predict'):
         output = run(*command, name, cwd=tmp_path, status=1, **env)
         assert f'{name}.py: error: the following arguments are required' in output
     run(*command, 'write_model_index', cwd=tmp_path, **env)
@@ -187,7 +187,7 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
     build = "cfg = Config.fromfile('my.py'); cfg.model.backbone.pop('_delete_'); MODELS.build(cfg.model.backbone)"
     imports = 'from mmengine.config import Config; from mmengine.registry import MODELS'
     for code in (f'{plain}\nassert len(maps) == 4', f'{imports}\n{build}'):
-        run(python, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH='')
+        run(python, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH='', PYTHONDONTWRITEBYTECODE='')
 
 
 def test_exported_models_run_with_the_requirements_of_deploy_only(wheel, tmp_path):

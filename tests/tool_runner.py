@@ -15,7 +15,7 @@ def run_tool(script, *arguments, status=0):
     """What a command prints to stdout and to stderr; it must end with the status."""
     stdout, stderr = io.StringIO(), io.StringIO()
     ended_with = 0
-    argv = [script, *map(str, arguments)]
+    argv = list(map(str, [script, *arguments]))
     with patch.object(sys, 'argv', argv), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
             runpy.run_path(str(ROOT / script), run_name='__main__')

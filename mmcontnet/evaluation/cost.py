@@ -28,7 +28,6 @@ BACKBONES = {
     'swin_t': dict(type='mmdet.SwinTransformer'),
 }
 PROPOSALS = 1000
-# The operators that compute the two products of attention on the meta device.
 
 
 class Macs(NamedTuple):

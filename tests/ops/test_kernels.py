@@ -19,14 +19,20 @@ TOLERANCES = {
 }
 
 
+@pytest.fixture(scope='module')
+def interpreted():
+    """By how much the kernels are wrong."""
+    command = [sys.executable, str(Path(__file__).with_name('interpreted.py'))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec('triton') is None, reason='Triton has no build for this platform')
 @pytest.mark.parametrize('part', TOLERANCES)
-def test_kernels(part):
-    command = [sys.executable, str(Path(__file__).with_name('interpreted.py')), part]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    errors = json.loads(done.stdout.splitlines()[-1])
+def test_kernels(part, interpreted):
+    errors = interpreted[part]
     assert errors and all(error <= TOLERANCES[part] for error in errors.values()), errors
 
 
