@@ -6,8 +6,7 @@ import functools
 from pathlib import Path
 from typing import Optional, Tuple
 
-from mmengine.config import Config
-from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.config import Config, utils
 from mmengine.hub import hub
 from mmengine.utils import is_installed
 
@@ -34,7 +33,10 @@ def find_base_config(name: str) -> Path:
 
 
 def register_base_configs() -> None:
-    """Teaches mmengine the prefix ``mmcontnet::``: it knows the toolboxes' only, and wants a folder after it."""
+    """Teaches mmengine the prefix ``mmcontnet::``, and to read the toolboxes' lists of configs only once.
+
+    It knows the prefixes of the toolboxes, and wants a folder after them.
+    """
     original = Config._get_cfg_path
     if getattr(original, 'knows_mmcontnet', False):
         return
@@ -47,6 +49,8 @@ def register_base_configs() -> None:
 
     get_cfg_path.knows_mmcontnet = True
     Config._get_cfg_path = staticmethod(get_cfg_path)
+    # It reads these lists for each config that another inherits from, which takes longer than everything else.
+    utils.load = functools.cache(utils.load)
 
 
 def register_distributions() -> None:
@@ -55,7 +59,8 @@ def register_distributions() -> None:
     OneDL's mmengine looks for OpenMMLab's distributions, and would install them over OneDL's files.
     """
     names = DISTRIBUTIONS[find_stack() or DEFAULT]
-    MODULE2PACKAGE.update((module, name) for module, name in names.items() if module in MODULE2PACKAGE)
+    known = utils.MODULE2PACKAGE
+    known.update((module, name) for module, name in names.items() if module in known)
     hub.install_package = _check_installed
 
 

@@ -22,7 +22,6 @@ from mmcontnet.stacks import find_stack
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PIP = ['-m', 'pip', '--quiet']
-INSTALL = [*PIP, 'install', '--no-compile']  # What is imported is compiled then.
 LONG = 1200  # Seconds to compile the operators, or to install torch.
 NOT_MIM = pytest.mark.skipif(
     find_stack() == 'onedl',
@@ -54,7 +53,7 @@ def wheel(sdist, tmp_path_factory):
 def site(wheel, tmp_path_factory):
     """A folder that the wheel is installed in."""
     folder = tmp_path_factory.mktemp('site')
-    run(sys.executable, *INSTALL, '--no-deps', '--target', folder, wheel, cwd=folder)
+    run(sys.executable, *PIP, 'install', '--no-compile', '--no-deps', '--target', folder, wheel, cwd=folder)
     return folder
 
 
@@ -177,11 +176,7 @@ def test_tests_pass_with_the_wheel(site, sdist, tmp_path):
 def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
     """With torch and mmengine, the requirements of the smallest extra."""
     stack = find_stack() or 'openmmlab'
-    python = tmp_path / 'venv/bin/python'
-    run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
-    constraints = ROOT / f'constraints/{stack}.txt'
-    install = [python, *INSTALL, '-c', constraints, f'{wheel}[{stack}]']
-    run(*install, cwd=tmp_path, timeout=LONG)
+    python, _ = make_environment(tmp_path, '-c', ROOT / f'constraints/{stack}.txt', f'{wheel}[{stack}]')
     plain, own = readme_example('import torch'), readme_example('custom_imports')
     (tmp_path / 'my.py').write_text(own)
     build = "cfg = Config.fromfile('my.py'); cfg.model.backbone.pop('_delete_'); MODELS.build(cfg.model.backbone)"
@@ -191,16 +186,24 @@ def test_readme_examples_run_in_an_empty_environment(wheel, tmp_path):
 
 
 def test_exported_models_run_with_the_requirements_of_deploy_only(wheel, tmp_path):
-    python = tmp_path / 'venv/bin/python'
-    run(sys.executable, '-m', 'venv', tmp_path / 'venv', cwd=tmp_path)
-    run(python, *INSTALL, f'{wheel}[deploy]', cwd=tmp_path, timeout=LONG, PYTHONPATH='')
-    installed = run(python, '-m', 'pip', 'list', '--format=freeze', cwd=tmp_path, PYTHONPATH='')
+    python, pip = make_environment(tmp_path, f'{wheel}[deploy]')
+    installed = run(*pip, 'list', '--format=freeze', cwd=tmp_path, PYTHONPATH='')
     assert not {'torch', 'mmengine', 'opencv-python'} & set(re.findall('^(.+)==', installed, re.MULTILINE))
     write_exported(tmp_path / 'exported')
     Image.fromarray(np.full((60, 80, 3), 200, np.uint8)).save(tmp_path / 'a.png')
     command = [python, '-m', 'mmcontnet.deploy', 'exported', 'a.png', '--out', 'out']
     assert '1 pictures are in out' in run(*command, cwd=tmp_path, PYTHONPATH='')
     assert (tmp_path / 'out/a.png').is_file()
+
+
+def make_environment(folder, *install):
+    """Installs into a new virtual environment, by the pip of this one; returns its Python and how to call that pip."""
+    python = folder / 'venv/bin/python'
+    run(sys.executable, '-m', 'venv', '--without-pip', folder / 'venv', cwd=folder)
+    pip = [sys.executable, *PIP, '--python', python]
+    # What is imported is compiled to bytecode then.
+    run(*pip, 'install', '--no-compile', *install, cwd=folder, timeout=LONG, PYTHONPATH='')
+    return python, pip
 
 
 def readme_example(beginning):

@@ -1,6 +1,7 @@
 """Runs commands in this process, which takes no time for imports."""
 
 import contextlib
+import gc
 import io
 import multiprocessing
 import runpy
@@ -32,7 +33,10 @@ def run_tool(script, *arguments, status=0):
 
 def _end_as_a_process():
     """Leaves nothing that a new process would not find."""
-    for child in multiprocessing.active_children():  # Workers, for which torch would wait up to 5 seconds each.
-        child.terminate()
+    workers = multiprocessing.active_children()
+    for worker in workers:  # Torch would wait up to 5 seconds for each.
+        worker.terminate()
+    if workers:
+        gc.collect()  # Their queues are closed now, not during the next command.
     for kind in (Visualizer, *Visualizer.__subclasses__()):  # Hooks take the last one, of whatever toolbox.
         kind._instance_dict.clear()

@@ -117,8 +117,8 @@ def test_training_ends_with_the_comparison(processes, runs, tmp_path):
 
 
 def test_only_the_first_seed_is_resampled(processes, runs):
-    for run in (runs[0], runs[1]._replace(seed=1)):
-        complete([run], processes)
+    complete([runs[0], runs[1]._replace(seed=1)], processes)
+    assert 'randomness.seed=1' in (runs[1].folder / 'train.log').read_text()
     first, second = ((run.folder / 'test.log').read_text() for run in runs)
     assert 'image_results.resamples=1000' in first and 'image_results.resamples=0' in second
 

@@ -12,25 +12,28 @@ from mmcontnet.engine.hooks import CompileHook
 from mmcontnet.models.encoder import Encoder
 
 # Square ones first.
-SIZES = [(64, 64), (96, 96), (97, 131), (70, 200), (33, 257), (224, 224), (100, 101), (80, 240)]
+SIZES = [(16, 16), (24, 24), (25, 33), (17, 50), (9, 65), (56, 56), (25, 26), (20, 60)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('position', ['absolute', 'relative'])
 def test_compiled_training_has_the_gradients_of_eager(position):
-    arch = dict(width=16, depths=(1, 1, 1, 1), mlp_widths=(16, 32, 64, 64))
-    eager = build(arch=arch, position=position, out_indices=(0,)).train()
+    eager = Encoder(16, 7, 2, 24, 0.0, position, qkv_bias=True, pre_norm=False)
     compiled = copy.deepcopy(eager)
     compile_encoders(compiled)
     torch._dynamo.utils.counters.clear()
     for number, size in enumerate(SIZES):
-        images = torch.randn(1 + number % 2, 3, *size)
+        x = torch.randn(1 + number % 2, *size, 16)
+        weights = torch.randn_like(x)
+        inputs = []
         for model in (eager, compiled):
             model.zero_grad()
-            sum(out.square().mean() for out in model(images)).backward()
+            inputs.append(x.clone().requires_grad_())
+            (model(inputs[-1]) * weights).sum().backward()
+        close(inputs[1].grad, inputs[0].grad, 1e-4)
         for actual, expected in zip(compiled.parameters(), eager.parameters()):
             close(actual.grad, expected.grad, 1e-4)
-    assert 0 < torch._dynamo.utils.counters['stats']['unique_graphs'] <= 10  # of two encoders
+    assert 0 < torch._dynamo.utils.counters['stats']['unique_graphs'] <= 5
 
 
 @pytest.mark.slow
@@ -55,7 +58,7 @@ def test_compiled_training_with_dropout():
     eager = build(arch=arch, out_indices=(0,)).train()
     compiled = copy.deepcopy(eager)
     compile_encoders(compiled)
-    for size in SIZES[:3]:
+    for size in ((64, 64), (96, 96), (97, 131)):
         images = torch.randn(2, 3, *size)
         for model in (eager, compiled):
             torch.manual_seed(1)
