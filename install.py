@@ -15,6 +15,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Dict, List, NoReturn, Optional
+from typing import Dict, List, NamedTuple, NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent
 # By its path: the package cannot be imported before mmengine is installed.
@@ -34,6 +35,7 @@ MIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'r
 # What mmpretrain imports besides.
 MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
 FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
+WHEEL = 'wheel'  # Folder of what is compiled.
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
@@ -73,40 +75,115 @@ def ask(code: str) -> Optional[List[str]]:
     return result.stdout.strip().splitlines()[-1].split('|') if result.returncode == 0 else None
 
 
-def pip_install(*arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
-    """Runs ``pip install``."""
-    pip('install', '--no-compile', *arguments, constraints=constraints, env=env)
+class Pip:
+    """A call of pip, which runs on its own; its output is shown when that is asked for.
 
+    Args:
+        action (str): What pip is to do.
+        arguments (str): How.
+        constraints (Path | None): A file of versions.
+        env (dict | None): Environment variables.
+    """
 
-def pip(action: str, *arguments: str, constraints: Path, env: Optional[Dict[str, str]] = None) -> None:
-    """Runs pip, showing its output; of a compilation, its count of files alone."""
-    command = [sys.executable, '-m', 'pip', action, '-c', str(constraints), *arguments]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        kept: List[str] = []
-        began = 0.0
-        for line in process.stdout:
-            kept = [*kept[-40:], line]
-            compiling = re.match(r'\s*\[(\d+)/(\d+)\]', line)
-            if compiling:
-                done, files = map(int, compiling.groups())
-                began = began or time.time()
-                left = (time.time() - began) / done * (files - done)
-                text = f'    compiled {done} of {files} files, about {left:.0f} s left'
-                print(*(f'\r{text:55}', '') if sys.stdout.isatty() else (text, '\n'), sep='', end='', flush=True)
+    def __init__(
+        self, action: str, *arguments: str, constraints: Optional[Path] = None, env: Optional[Dict[str, str]] = None
+    ) -> None:
+        versions = ['-c', str(constraints)] if constraints else []
+        self.command = [sys.executable, '-m', 'pip', action, *versions, *arguments]
+        self.output = tempfile.NamedTemporaryFile('r', errors='replace')
+        self.line = ''
+        self.last: List[str] = []
+        self.began = time.time()
+        with open(self.output.name, 'w') as file:
+            self.process = subprocess.Popen(
+                self.command, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def show(self, until: Optional[str] = None) -> None:
+        """Shows the output to its end, or until a line that this pattern matches; of a compilation its count of files.
+
+        Raises:
+            Failure: pip failed.
+        """
+        runs = True
+        while runs:
+            runs = self.process.poll() is None  # What is read now is all that it has written, if it has ended.
+            if self._show_new(until):
+                return
+            time.sleep(0.1)
+        if self.process.returncode:
+            fail(
+                f'{" ".join(self.command)} ended with status {self.process.returncode}:\n{"".join(self.last)}',
+                'read the last lines above. Without a network, give pip the wheels with PIP_FIND_LINKS; where a '
+                'compiler is missing, install gcc and g++. Then run this script again: it goes on where it stopped.',
+            )
+
+    def stop(self) -> None:
+        """Ends pip and what it has started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+
+    def _show_new(self, until: Optional[str]) -> bool:
+        """Shows what is new of the output, and returns whether it came to the line."""
+        progress = ''
+        while part := self.output.readline():
+            self.line += part
+            if not part.endswith('\n'):  # The rest is not written yet.
+                break
+            line, self.line = self.line, ''
+            self.last = [*self.last[-40:], line]
+            compiled = re.match(r'\s*\[(\d+)/(\d+)\]', line)
+            if compiled:
+                done, files = map(int, compiled.groups())
+                left = (time.time() - self.began) / done * (files - done)
+                progress = f'    compiled {done} of {files} files, about {left:.0f} s left'
             elif re.match(r'(Collecting|Downloading|Building|Installing|Successfully|ERROR|\s+Building)', line):
                 print(f'    {line.strip()[:160]}', flush=True)
-    if process.returncode:
-        fail(
-            f'{" ".join(command)} ended with status {process.returncode}:\n{"".join(kept)}',
-            'read the last lines above. Without a network, give pip the wheels with PIP_FIND_LINKS; where a compiler '
-            'is missing, install gcc and g++. Then run this script again: it goes on where it stopped.',
-        )
+            if until and re.match(until, line):
+                self.began = time.time()
+                return True
+        if progress:
+            print(*(f'\r{progress:55}', '') if sys.stdout.isatty() else (progress, '\n'), sep='', end='', flush=True)
+        return False
+
+
+class Building(NamedTuple):
+    """An mmcv that is being compiled.
+
+    Args:
+        pip (Pip): What compiles it.
+        sources (Path): Folder of its sources, kept until it is installed: what is compiled is not compiled again.
+    """
+
+    pip: Pip
+    sources: Path
+
+    def install(self, constraints: Path) -> None:
+        """Waits until it is compiled, and installs it."""
+        self.pip.show()
+        pip_install(str(next((self.sources / WHEEL).iterdir())), constraints=constraints)
+        shutil.rmtree(self.sources)
+
+
+def pip(action: str, *arguments: str, constraints: Optional[Path] = None) -> None:
+    """Runs pip, showing its output."""
+    call = Pip(action, *arguments, constraints=constraints)
+    try:
+        call.show()
+    finally:
+        call.stop()
+
+
+def pip_install(*arguments: str, constraints: Path) -> None:
+    """Runs ``pip install``."""
+    pip('install', '--no-compile', *arguments, constraints=constraints)
 
 
 def compile_bytecode() -> None:
-    """Compiles what is installed to bytecode, on all cores; pip would use one."""
+    """Compiles what is installed to bytecode, but for its tests, on all cores; pip would use one."""
     folders = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), str(FOR_TESTS)}
-    subprocess.run([sys.executable, '-m', 'compileall', '-qq', '-j', '0', *folders], stdout=subprocess.DEVNULL)
+    command = [sys.executable, '-m', 'compileall', '-qq', '-j', '0', '-x', '/tests/', *folders]
+    subprocess.run(command, stdout=subprocess.DEVNULL)
 
 
 def choose_stack(wanted: Optional[str]) -> str:
@@ -162,8 +239,12 @@ def install_torch(constraints: Path) -> List[str]:
     return found
 
 
-def install_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) -> None:
-    """Installs mmcv, which a stack calls ``name``, with its operators, compiled for a GPU where torch is."""
+def start_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) -> Optional[Building]:
+    """Begins to compile mmcv, which a stack calls ``name``, with its operators, for a GPU where torch is.
+
+    Returns:
+        Building | None: None where pip finds a finished mmcv; that is installed.
+    """
     cuda, gpu, cuda_home = torch[1], torch[2] == '1', torch[3]
     for_gpu = bool(cuda) and not cpu_ops
     if for_gpu and not (cuda_home and Path(cuda_home, 'bin', 'nvcc').exists()):
@@ -183,7 +264,7 @@ def install_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) 
 
     if usable():
         print(f'    mmcv {ask(READ_OPS)[0]} is there')
-        return
+        return None
     if ask('import mmcv; print(mmcv.__version__)') is not None:
         fail(
             'there is an mmcv without operators, or not built for this torch',
@@ -194,25 +275,29 @@ def install_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) 
     # Its setup.py imports torch and pkg_resources, so it is built in this environment, not in one of pip's own.
     pip_install('wheel', 'ninja', 'psutil', constraints=constraints)
     sources = Path(sys.prefix, f'mmcontnet-mmcv-{torch[0]}-{"gpu" if for_gpu else "cpu"}')
-    env = build_environment(sources, for_gpu)
-    minutes = 'ten minutes' if for_gpu else 'about three minutes'
-    print(f'    unless pip finds a finished mmcv, it is compiled now: {minutes} on two cores')
-    pip_install('--no-build-isolation', '-v', *fetch_mmcv(sources, name, constraints), constraints=constraints, env=env)
-    if not usable():
+    found = fetch_mmcv(sources, name, constraints)
+    if found.suffix == '.whl':
+        pip_install(str(found), constraints=constraints)
+        if usable():
+            shutil.rmtree(sources)
+            return None
         print('    the mmcv that pip found was built for another torch; compiling it')
-        fetched = fetch_mmcv(sources, name, constraints, '--no-binary', name)
-        fresh = ['--force-reinstall', '--no-deps', '--no-cache-dir']
-        pip_install('--no-build-isolation', '-v', *fresh, *fetched, constraints=constraints, env=env)
-    if not usable():
-        fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
-    shutil.rmtree(sources, ignore_errors=True)
+        pip('uninstall', '--yes', name)
+        found = fetch_mmcv(sources, name, constraints, '--no-binary', name)
+    print(f'    compiling it, which takes {"ten" if for_gpu else "about three"} minutes on two cores')
+    options = ['--no-build-isolation', '--no-deps', '-v', '--wheel-dir', str(sources / WHEEL)]
+    call = Pip('wheel', *options, str(found), constraints=constraints, env=build_environment(sources, for_gpu))
+    try:
+        # From here on it imports nothing that may be installed meanwhile.
+        call.show(until=r'\s*building .* extension')
+    except BaseException:
+        call.stop()
+        raise
+    return Building(call, sources)
 
 
-def fetch_mmcv(sources: Path, name: str, constraints: Path, *options: str) -> List[str]:
-    """Downloads mmcv and returns what pip should install: a wheel, or a folder of sources.
-
-    The folder is kept until mmcv is installed, so an interrupted compilation continues where it stopped.
-    """
+def fetch_mmcv(sources: Path, name: str, constraints: Path, *options: str) -> Path:
+    """Downloads mmcv, if that is not done yet, and returns what pip found: a wheel, or a folder of sources."""
     files = f'{name.replace("-", "_")}-*'
     if not next(sources.glob(f'{files}/setup.py'), None):
         shutil.rmtree(sources, ignore_errors=True)
@@ -220,10 +305,10 @@ def fetch_mmcv(sources: Path, name: str, constraints: Path, *options: str) -> Li
         pip('download', *options, name, constraints=constraints)
         archive = next(sources.glob(files))
         if archive.suffix == '.whl':
-            return [str(archive)]
+            return archive
         shutil.unpack_archive(archive, sources / 'part')
         next((sources / 'part').iterdir()).rename(sources / archive.name.replace('.tar.gz', ''))
-    return [str(next(sources.glob(f'{files}/setup.py')).parent)]
+    return next(sources.glob(f'{files}/setup.py')).parent
 
 
 def build_environment(sources: Path, for_gpu: bool) -> Dict[str, str]:
@@ -304,20 +389,27 @@ def main() -> None:
             torch = install_torch(constraints)
             constraints = write_constraints(folder, stack, torch[0])
             begin(names['mmcv'])
-            install_mmcv(constraints, names['mmcv'], torch, args.cpu_ops)
-            begin('toolboxes')
-            toolboxes = [names[module] for module in TOOLBOXES]
-            pip_install(*toolboxes, *TOOLBOXES_NEED, *MIM_NEEDS, constraints=constraints)
-            pip_install(names['mim'], '--no-deps', constraints=constraints)
-            begin('mmcontnet')
-            package = f'{ROOT}[dev]' if args.dev else str(ROOT)
-            pip_install('--no-build-isolation', '-e', package, constraints=constraints)
+            building = start_mmcv(constraints, names['mmcv'], torch, args.cpu_ops)
+            try:
+                begin('toolboxes')
+                toolboxes = [names[module] for module in TOOLBOXES]
+                pip_install(*toolboxes, *TOOLBOXES_NEED, *MIM_NEEDS, constraints=constraints)
+                pip_install(names['mim'], '--no-deps', constraints=constraints)
+                begin('mmcontnet')
+                package = f'{ROOT}[dev]' if args.dev else str(ROOT)
+                pip_install('--no-build-isolation', '-e', package, constraints=constraints)
+                if args.dev:
+                    begin(f'{names["mmpretrain"]} for the tests')
+                    install_for_tests(constraints, names['mmpretrain'], torch[0])
+                if building:
+                    begin(f'{names["mmcv"]}, compiled meanwhile')
+                    building.install(constraints)
+            finally:
+                if building:
+                    building.pip.stop()
             if args.imagenet:
                 begin(names['mmpretrain'])
                 install_mmpretrain(constraints)
-            if args.dev:
-                begin(f'{names["mmpretrain"]} for the tests')
-                install_for_tests(constraints, names['mmpretrain'], torch[0])
             begin('bytecode')
             compile_bytecode()
             begin('verification')
@@ -327,4 +419,6 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # What it has started is stopped, as by Ctrl-C.
     main()

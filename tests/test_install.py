@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -15,23 +17,22 @@ NO_CUDA, NO_GPU, NO_NVCC = '', '0', ''
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine where mmcv is missing until pip installs it, and pip only notes what it is asked for."""
+    """A machine without mmcv, where pip only notes what it is asked for."""
     calls = []
 
-    def ask(code):
-        if code == install.READ_OPS:
-            return (
-                ['2.1.0', '13.0' if calls and calls[-1][1]['FORCE_CUDA'] == '1' else 'not available'] if calls else None
-            )
-        return None
+    class Pip:
+        def __init__(self, *arguments, constraints=None, env=None):
+            if env is not None:
+                calls.append((arguments, env))
 
-    def pip_install(*arguments, constraints, env=None):
-        if env is not None:
-            calls.append((arguments, env))
+        def show(self, until=None):
+            pass
 
-    monkeypatch.setattr(install, 'ask', ask)
-    monkeypatch.setattr(install, 'pip_install', pip_install)
-    monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, name, constraints, *options: [name])
+        stop = show
+
+    monkeypatch.setattr(install, 'ask', lambda code: None)
+    monkeypatch.setattr(install, 'Pip', Pip)
+    monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, name, constraints, *options: Path(name))
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin/nvcc').touch()
     return calls, str(tmp_path)
@@ -50,14 +51,14 @@ def machine(monkeypatch, tmp_path):
 )
 def test_operators_are_built_for_the_torch_found(machine, torch, with_nvcc, cpu_ops, force_cuda):
     calls, cuda_home = machine
-    install.install_mmcv(Path('constraints.txt'), 'mmcv', [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
+    install.start_mmcv(Path('constraints.txt'), 'mmcv', [*torch, cuda_home if with_nvcc else NO_NVCC], cpu_ops)
     assert [(env['MMCV_WITH_OPS'], env['FORCE_CUDA']) for _, env in calls] == [('1', force_cuda)]
 
 
 def test_gpu_without_nvcc_says_what_to_do(machine):
     calls, _ = machine
     with pytest.raises(install.Failure) as failure:
-        install.install_mmcv(Path('constraints.txt'), 'mmcv', ['2.13.0', '12.8', '1', NO_NVCC], False)
+        install.start_mmcv(Path('constraints.txt'), 'mmcv', ['2.13.0', '12.8', '1', NO_NVCC], False)
     assert all(word in str(failure.value) for word in ('nvcc', 'toolkit 12.8', 'CUDA_HOME', '--cpu-ops'))
     assert not calls
 
@@ -129,7 +130,7 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch, stack):
     """What is installed after torch, mmpretrain and the tests' packages included; no step names the other stack."""
     pinned = []
 
-    def pip_install(*arguments, constraints, env=None):
+    def pip_install(*arguments, constraints):
         pinned.append((arguments, 'torch==2.9.1+cpu' in constraints.read_text().splitlines()))
 
     monkeypatch.setattr(install.stacks, 'find_stack', lambda: stack)
@@ -153,6 +154,64 @@ def test_every_step_is_held_to_the_torch_found(monkeypatch, stack):
         assert bool(asked_for & set(distributions.values())) == (name == stack)
 
 
+@pytest.fixture
+def pip(monkeypatch, tmp_path):
+    """Lets a few lines of Python take pip's place."""
+
+    def pip(code):
+        (tmp_path / 'pip.py').write_text(code)
+        monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+
+    return pip
+
+
+def test_output_of_pip(pip, capsys):
+    """Up to a line, then to the end; of what was compiled in between the last count alone."""
+    pip("import time; print('Collecting a\\nbuilding b\\n[1/9]\\n[3/9] c', flush=True); time.sleep(1); print('d')")
+    call = install.Pip('wheel')
+    call.show(until='building')
+    assert capsys.readouterr().out == '    Collecting a\n'
+    call.show()
+    assert re.fullmatch(r'    compiled 3 of 9 files, about \d+ s left\n', capsys.readouterr().out)
+
+
+def test_failure_of_pip_shows_its_last_lines(pip):
+    pip("import sys; print('the reason'); sys.exit(3)")
+    with pytest.raises(install.Failure, match=r'pip wheel -c versions a ended with status 3:\nthe reason\n'):
+        install.pip('wheel', 'a', constraints='versions')
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_mmcv_is_compiled_while_others_are_installed(monkeypatch, pip, tmp_path, fails):
+    """And installed after them; where one fails, the compilation is stopped."""
+    (tmp_path / 'sources/wheel').mkdir(parents=True)
+    (tmp_path / 'sources/wheel/mmcv.whl').touch()
+    pip('import time; time.sleep(60)' if fails else '')
+    building, calls = install.Building(install.Pip('wheel'), tmp_path / 'sources'), []
+
+    def pip_install(*arguments, constraints):
+        calls.append(arguments)
+        if fails and 'mmdet' in arguments:
+            install.fail('no mmdet', 'wait')
+
+    monkeypatch.setattr(install, 'check_machine', lambda: None)
+    monkeypatch.setattr(install, 'choose_stack', lambda stack: 'openmmlab')
+    monkeypatch.setattr(install, 'install_torch', lambda constraints: ['2.13.0', '', '0', ''])
+    monkeypatch.setattr(install, 'start_mmcv', lambda *arguments: building)
+    monkeypatch.setattr(install, 'pip_install', pip_install)
+    monkeypatch.setattr(install, 'compile_bytecode', lambda: None)
+    monkeypatch.setattr(install, 'verify', lambda: calls.append('verified'))
+    monkeypatch.setattr(sys, 'argv', ['install.py'])
+    if fails:
+        with pytest.raises(SystemExit, match=r"Step 'toolboxes' failed: no mmdet"):
+            install.main()
+        assert building.pip.process.wait(10) == -signal.SIGTERM and (tmp_path / 'sources').exists()
+    else:
+        install.main()
+        assert calls[-2:] == [(str(tmp_path / 'sources/wheel/mmcv.whl'),), 'verified']
+        assert not (tmp_path / 'sources').exists()
+
+
 @pytest.mark.parametrize('name', ['mmcv', 'onedl-mmcv'])
 def test_sources_stay_until_they_are_compiled(monkeypatch, tmp_path, name):
     sources, downloads = tmp_path / 'sources', []
@@ -168,7 +227,7 @@ def test_sources_stay_until_they_are_compiled(monkeypatch, tmp_path, name):
 
     monkeypatch.setattr(install, 'pip', pip)
     for _ in range(2):
-        assert install.fetch_mmcv(sources, name, None) == [str(sources / folder)]
+        assert install.fetch_mmcv(sources, name, None) == sources / folder
     assert len(downloads) == 1 and (sources / folder / 'setup.py').is_file()
 
 
