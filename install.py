@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Dict, List, NamedTuple, NoReturn, Optional
+from typing import Callable, Dict, List, NamedTuple, NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent
 # By its path: the package cannot be imported before mmengine is installed.
@@ -35,7 +35,8 @@ MIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'r
 # What mmpretrain imports besides.
 MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
 FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
-WHEEL = 'wheel'  # Folder of what is compiled.
+TESTS = r'(site|dist)-packages/.*/tests/'  # A fifth of what is installed are the packages' own tests.
+WHEEL = 'wheel'  # The folder of a compiled mmcv.
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
 READ_TORCH = """
@@ -79,8 +80,8 @@ class Pip:
     """A call of pip, which runs on its own; its output is shown when that is asked for.
 
     Args:
-        action (str): What pip is to do.
-        arguments (str): How.
+        action (str): The command of pip.
+        arguments (str): Its arguments.
         constraints (Path | None): A file of versions.
         env (dict | None): Environment variables.
     """
@@ -95,37 +96,49 @@ class Pip:
         self.last: List[str] = []
         self.began = time.time()
         with open(self.output.name, 'w') as file:
-            self.process = subprocess.Popen(
-                self.command, env=env, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self.process = subprocess.Popen(self.command, env=env, stdout=file, stderr=subprocess.STDOUT)
 
     def show(self, until: Optional[str] = None) -> None:
-        """Shows the output to its end, or until a line that this pattern matches; of a compilation its count of files.
+        """Shows the output to its end, or until a line that this pattern matches.
+
+        Of a compilation, only the count of files is shown.
 
         Raises:
             Failure: pip failed.
         """
         runs = True
-        while runs:
-            runs = self.process.poll() is None  # What is read now is all that it has written, if it has ended.
-            if self._show_new(until):
-                return
-            time.sleep(0.1)
+        try:
+            while runs:
+                runs = self.process.poll() is None  # What is read now is all that it has written, if it has ended.
+                if self._show_new(until):
+                    return
+                time.sleep(0.1)
+        except KeyboardInterrupt:  # Of which a terminal tells pip, too.
+            self._wait()
+            raise
         if self.process.returncode:
+            output = ''.join([*self.last, self.line])
             fail(
-                f'{" ".join(self.command)} ended with status {self.process.returncode}:\n{"".join(self.last)}',
+                f'{" ".join(self.command)} ended with status {self.process.returncode}:\n{output}',
                 'read the last lines above. Without a network, give pip the wheels with PIP_FIND_LINKS; where a '
                 'compiler is missing, install gcc and g++. Then run this script again: it goes on where it stopped.',
             )
 
     def stop(self) -> None:
-        """Ends pip and what it has started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+        """Ends pip; what it compiles ends with its next output."""
+        self.process.send_signal(signal.SIGINT)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Waits until it has removed what it has begun."""
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:  # Background jobs of scripts ignore interruptions.
+            self.process.terminate()
 
     def _show_new(self, until: Optional[str]) -> bool:
         """Shows what is new of the output, and returns whether it came to the line."""
-        progress = ''
+        done = files = 0
         while part := self.output.readline():
             self.line += part
             if not part.endswith('\n'):  # The rest is not written yet.
@@ -135,16 +148,24 @@ class Pip:
             compiled = re.match(r'\s*\[(\d+)/(\d+)\]', line)
             if compiled:
                 done, files = map(int, compiled.groups())
-                left = (time.time() - self.began) / done * (files - done)
-                progress = f'    compiled {done} of {files} files, about {left:.0f} s left'
             elif re.match(r'(Collecting|Downloading|Building|Installing|Successfully|ERROR|\s+Building)', line):
+                self._show_count(done, files)
+                done = 0
                 print(f'    {line.strip()[:160]}', flush=True)
             if until and re.match(until, line):
                 self.began = time.time()
                 return True
-        if progress:
-            print(*(f'\r{progress:55}', '') if sys.stdout.isatty() else (progress, '\n'), sep='', end='', flush=True)
+        self._show_count(done, files)
         return False
+
+    def _show_count(self, done: int, files: int) -> None:
+        if done:
+            left = (time.time() - self.began) / done * (files - done)
+            text = f'    compiled {done} of {files} files, about {left:.0f} s left'
+            if sys.stdout.isatty():  # Each replaces the one before.
+                print(f'{text:55}', end='\r' if done < files else '\n', flush=True)
+            else:
+                print(text, flush=True)
 
 
 class Building(NamedTuple):
@@ -153,25 +174,25 @@ class Building(NamedTuple):
     Args:
         pip (Pip): What compiles it.
         sources (Path): Folder of its sources, kept until it is installed: what is compiled is not compiled again.
+        is_usable (Callable): Whether the operators of the mmcv that is there can be used.
     """
 
     pip: Pip
     sources: Path
+    is_usable: Callable[[], bool]
 
     def install(self, constraints: Path) -> None:
         """Waits until it is compiled, and installs it."""
         self.pip.show()
         pip_install(str(next((self.sources / WHEEL).iterdir())), constraints=constraints)
-        shutil.rmtree(self.sources)
+        if not self.is_usable():
+            fail('mmcv is installed, but not its operators', f'see why: {sys.executable} -c "import mmcv.ops"')
+        shutil.rmtree(self.sources, ignore_errors=True)
 
 
 def pip(action: str, *arguments: str, constraints: Optional[Path] = None) -> None:
     """Runs pip, showing its output."""
-    call = Pip(action, *arguments, constraints=constraints)
-    try:
-        call.show()
-    finally:
-        call.stop()
+    Pip(action, *arguments, constraints=constraints).show()
 
 
 def pip_install(*arguments: str, constraints: Path) -> None:
@@ -180,9 +201,9 @@ def pip_install(*arguments: str, constraints: Path) -> None:
 
 
 def compile_bytecode() -> None:
-    """Compiles what is installed to bytecode, but for its tests, on all cores; pip would use one."""
+    """Compiles what is installed to bytecode, on all cores; pip would use one."""
     folders = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), str(FOR_TESTS)}
-    command = [sys.executable, '-m', 'compileall', '-qq', '-j', '0', '-x', 'packages/.*/tests/', *folders]
+    command = [sys.executable, '-m', 'compileall', '-qq', '-j', '0', '-x', TESTS, *folders]
     subprocess.run(command, stdout=subprocess.DEVNULL)
 
 
@@ -279,7 +300,7 @@ def start_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) ->
     if found.suffix == '.whl':
         pip_install(str(found), constraints=constraints)
         if usable():
-            shutil.rmtree(sources)
+            shutil.rmtree(sources, ignore_errors=True)
             return None
         print('    the mmcv that pip found was built for another torch; compiling it')
         pip('uninstall', '--yes', name)
@@ -287,13 +308,8 @@ def start_mmcv(constraints: Path, name: str, torch: List[str], cpu_ops: bool) ->
     print(f'    compiling it, which takes {"ten" if for_gpu else "about three"} minutes on two cores')
     options = ['--no-build-isolation', '--no-deps', '-v', '--wheel-dir', str(sources / WHEEL)]
     call = Pip('wheel', *options, str(found), constraints=constraints, env=build_environment(sources, for_gpu))
-    try:
-        # From here on it imports nothing that may be installed meanwhile.
-        call.show(until=r'\s*building .* extension')
-    except BaseException:
-        call.stop()
-        raise
-    return Building(call, sources)
+    call.show(until=r'\s*building .* extension')  # From here on it imports nothing that may be installed meanwhile.
+    return Building(call, sources, usable)
 
 
 def fetch_mmcv(sources: Path, name: str, constraints: Path, *options: str) -> Path:
@@ -404,9 +420,10 @@ def main() -> None:
                 if building:
                     begin(f'{names["mmcv"]}, compiled meanwhile')
                     building.install(constraints)
-            finally:
+            except Failure:
                 if building:
                     building.pip.stop()
+                raise
             if args.imagenet:
                 begin(names['mmpretrain'])
                 install_mmpretrain(constraints)
@@ -419,6 +436,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # What it has started is stopped, as by Ctrl-C.
     main()

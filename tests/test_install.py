@@ -55,6 +55,22 @@ def test_operators_are_built_for_the_torch_found(machine, torch, with_nvcc, cpu_
     assert [(env['MMCV_WITH_OPS'], env['FORCE_CUDA']) for _, env in calls] == [('1', force_cuda)]
 
 
+@pytest.mark.parametrize('usable', [True, False])
+def test_finished_mmcv_is_kept_where_it_can_be_used(machine, monkeypatch, usable):
+    """Or else removed, and compiled."""
+    calls, steps, found = machine[0], [], ['mmcv.whl', 'mmcv-2.1.0']
+    operators = ['2.1.0', 'not available'] if usable else None
+    monkeypatch.setattr(install, 'ask', lambda code: operators if 'mmcv.whl' in steps else None)
+    monkeypatch.setattr(install, 'fetch_mmcv', lambda *arguments: Path(found.pop(0)))
+    monkeypatch.setattr(install, 'pip_install', lambda *arguments, constraints: steps.append(arguments[0]))
+    monkeypatch.setattr(install, 'pip', lambda *arguments: steps.append(arguments))
+    building = install.start_mmcv(Path('constraints.txt'), 'mmcv', ['2.13.0', NO_CUDA, NO_GPU, NO_NVCC], False)
+    assert steps == ['wheel', 'mmcv.whl', *([] if usable else [('uninstall', '--yes', 'mmcv')])]
+    assert (building is None) == usable and [arguments[-1] for arguments, _ in calls] == (
+        [] if usable else ['mmcv-2.1.0']
+    )
+
+
 def test_gpu_without_nvcc_says_what_to_do(machine):
     calls, _ = machine
     with pytest.raises(install.Failure) as failure:
@@ -176,8 +192,8 @@ def test_output_of_pip(pip, capsys):
 
 
 def test_failure_of_pip_shows_its_last_lines(pip):
-    pip("import sys; print('the reason'); sys.exit(3)")
-    with pytest.raises(install.Failure, match=r'pip wheel -c versions a ended with status 3:\nthe reason\n'):
+    pip("import sys; print('line'); print('the reason', end=''); sys.exit(3)")
+    with pytest.raises(install.Failure, match=r'pip wheel -c versions a ended with status 3:\nline\nthe reason\n'):
         install.pip('wheel', 'a', constraints='versions')
 
 
@@ -187,7 +203,7 @@ def test_mmcv_is_compiled_while_others_are_installed(monkeypatch, pip, tmp_path,
     (tmp_path / 'sources/wheel').mkdir(parents=True)
     (tmp_path / 'sources/wheel/mmcv.whl').touch()
     pip('import time; time.sleep(60)' if fails else '')
-    building, calls = install.Building(install.Pip('wheel'), tmp_path / 'sources'), []
+    building, calls = install.Building(install.Pip('wheel'), tmp_path / 'sources', lambda: True), []
 
     def pip_install(*arguments, constraints):
         calls.append(arguments)
@@ -205,7 +221,7 @@ def test_mmcv_is_compiled_while_others_are_installed(monkeypatch, pip, tmp_path,
     if fails:
         with pytest.raises(SystemExit, match=r"Step 'toolboxes' failed: no mmdet"):
             install.main()
-        assert building.pip.process.wait(10) == -signal.SIGTERM and (tmp_path / 'sources').exists()
+        assert building.pip.process.wait(1) == -signal.SIGINT and (tmp_path / 'sources').exists()
     else:
         install.main()
         assert calls[-2:] == [(str(tmp_path / 'sources/wheel/mmcv.whl'),), 'verified']

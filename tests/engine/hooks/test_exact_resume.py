@@ -27,13 +27,16 @@ def start(loop, work_dir, *seed):
 
 
 def train(loop, work_dir, seed=None):
-    """The same training in this process; returns what its last checkpoint holds."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # More would add in another order.
+    """The same training in this process; returns how long it took and what its last checkpoint holds."""
     config = toy_training.make_config(loop, work_dir, seed)
-    Runner.from_cfg({**config, 'experiment_name': str(work_dir)}).train()
-    torch.set_num_threads(threads)
-    return torch.load(work_dir / LAST[loop], weights_only=True)
+    runner = Runner.from_cfg({**config, 'experiment_name': str(work_dir)})
+    threads, began = torch.get_num_threads(), time.time()
+    torch.set_num_threads(1)  # More would add in another order.
+    try:
+        runner.train()
+    finally:
+        torch.set_num_threads(threads)
+    return time.time() - began, torch.load(work_dir / LAST[loop], weights_only=True)
 
 
 @pytest.mark.slow
@@ -41,9 +44,7 @@ def train(loop, work_dir, seed=None):
 @pytest.mark.parametrize('loop', LAST)
 def test_killed_training_resumes_to_the_same_weights(loop, tmp_path):
     """Whatever the moment of the kills, and with a seed that the run has drawn."""
-    began = time.time()
-    train(loop, tmp_path / 'timed')
-    duration = time.time() - began
+    duration, _ = train(loop, tmp_path / 'timed')
     moments, kills = random.Random(loop), 0
     for _ in range(3):
         process = start(loop, tmp_path / 'killed')
@@ -54,7 +55,7 @@ def test_killed_training_resumes_to_the_same_weights(loop, tmp_path):
             torch.load(checkpoint, weights_only=True)
     assert kills > 0 and start(loop, tmp_path / 'killed').wait() == 0
     killed = torch.load(tmp_path / 'killed' / LAST[loop], weights_only=True)
-    alone = train(loop, tmp_path / 'alone', killed['meta']['seed'])
+    _, alone = train(loop, tmp_path / 'alone', killed['meta']['seed'])
     assert all(torch.equal(value, killed['state_dict'][name]) for name, value in alone['state_dict'].items())
 
 
