@@ -433,6 +433,8 @@ def main() -> None:
             verify()
     except Failure as failure:
         sys.exit(f'\nStep {step!r} failed: {failure}')
+    except KeyboardInterrupt:
+        sys.exit('\nInterrupted. Run this script again: it goes on where it stopped.')
 
 
 if __name__ == '__main__':
