@@ -35,7 +35,7 @@ MIM_NEEDS = ['click', 'colorama', 'model-index', 'pandas', 'pip', 'requests', 'r
 # What mmpretrain imports besides.
 MMPRETRAIN_NEEDS = ['einops', 'importlib-metadata', 'mat4py']
 FOR_TESTS = Path(sys.prefix, 'mmcontnet-tests')
-TESTS = r'(site|dist)-packages/.*/tests/'  # A fifth of what is installed are the packages' own tests.
+TESTS = r'(site|dist)-packages/.*/tests/'  # The packages' own tests, a fifth of what is installed.
 WHEEL = 'wheel'  # The folder of a compiled mmcv.
 
 FIND_TORCH = "from importlib.metadata import version; print(version('torch'))"
@@ -77,7 +77,7 @@ def ask(code: str) -> Optional[List[str]]:
 
 
 class Pip:
-    """A call of pip, which runs on its own; its output is shown when that is asked for.
+    """A process of pip, whose output is shown when asked for.
 
     Args:
         action (str): The command of pip.
@@ -109,11 +109,11 @@ class Pip:
         runs = True
         try:
             while runs:
-                runs = self.process.poll() is None  # What is read now is all that it has written, if it has ended.
+                runs = self.process.poll() is None  # Before reading, so that nothing is missed.
                 if self._show_new(until):
                     return
                 time.sleep(0.1)
-        except KeyboardInterrupt:  # Of which a terminal tells pip, too.
+        except KeyboardInterrupt:  # A terminal interrupts pip, too.
             self._wait()
             raise
         if self.process.returncode:
@@ -125,19 +125,19 @@ class Pip:
             )
 
     def stop(self) -> None:
-        """Ends pip; what it compiles ends with its next output."""
+        """Ends pip; a compilation ends when it next prints something."""
         self.process.send_signal(signal.SIGINT)
         self._wait()
 
     def _wait(self) -> None:
-        """Waits until it has removed what it has begun."""
+        """Waits until pip has cleaned up."""
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:  # Background jobs of scripts ignore interruptions.
             self.process.terminate()
 
     def _show_new(self, until: Optional[str]) -> bool:
-        """Shows what is new of the output, and returns whether it came to the line."""
+        """Shows the new output, and returns whether the line was reached."""
         done = files = 0
         while part := self.output.readline():
             self.line += part

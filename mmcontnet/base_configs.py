@@ -35,7 +35,7 @@ def find_base_config(name: str) -> Path:
 def register_base_configs() -> None:
     """Teaches mmengine the prefix ``mmcontnet::``, and to read the toolboxes' lists of configs only once.
 
-    It knows only the prefixes of the toolboxes, and wants a folder after them.
+    mmengine knows only the toolboxes' prefixes, and wants a folder after a prefix.
     """
     original = Config._get_cfg_path
     if getattr(original, 'knows_mmcontnet', False):

@@ -28,8 +28,6 @@ def machine(monkeypatch, tmp_path):
         def show(self, until=None):
             pass
 
-        stop = show
-
     monkeypatch.setattr(install, 'ask', lambda code: None)
     monkeypatch.setattr(install, 'Pip', Pip)
     monkeypatch.setattr(install, 'fetch_mmcv', lambda sources, name, constraints, *options: Path(name))
@@ -182,7 +180,7 @@ def pip(monkeypatch, tmp_path):
 
 
 def test_output_of_pip(pip, capsys):
-    """Up to a line, then to the end; of what was compiled in between the last count alone."""
+    """It is shown up to a line, then to the end; of the counts of compiled files only the last."""
     pip("import time; print('Collecting a\\nbuilding b\\n[1/9]\\n[3/9] c', flush=True); time.sleep(1); print('d')")
     call = install.Pip('wheel')
     call.show(until='building')
